@@ -1,0 +1,47 @@
+"""products.currency: EUR in old rows and new ones, without touching a row."""
+
+from migration_lab.grading import Graded, NotYet
+
+OLD_CODE = "INSERT INTO products (name, price) VALUES ('Teapot', 24.90) RETURNING currency"
+
+
+def check(db: Graded) -> None:
+    column = db.schema.tables["products"].columns.get("currency")
+    if column is None:
+        raise NotYet("products has no column currency after the upgrade.")
+    if column.type not in ("character varying(3)", "character(3)"):
+        raise NotYet(f"products.currency is {column.type}; a currency's code has three letters: character varying(3).")
+    empty = db.value("SELECT count(*) FROM products WHERE currency IS NULL")
+    if empty:
+        raise NotYet(
+            f"{empty} products that were there before have no currency (NULL). "
+            "A default that comes after the column fills new rows only."
+        )
+    strange = db.value("SELECT count(*) FROM products WHERE currency <> 'EUR'")
+    if strange:
+        raise NotYet(f"{strange} old products have another currency than EUR.")
+    refused = db.refusal(OLD_CODE)
+    if refused:
+        raise NotYet(
+            f"code that does not know the column can't add a product any more: {refused.diag.message_primary}. "
+            "It runs until the last server is deployed: keep the default."
+        )
+    if db.value(OLD_CODE) != "EUR":
+        raise NotYet("a product that old code adds gets no EUR: the column has no such server_default.")
+    if column.nullable:
+        raise NotYet("products.currency allows NULL (pg_attribute.attnotnull is false): a price without a currency could come in.")
+    written = db.rows_written("products")
+    if written:
+        raise NotYet(
+            f"the database is right, but the migration wrote {written} rows anew. On a large table that is minutes of "
+            "locks and a table twice its size. The catalog can hold the default: say it as the column is added."
+        )
+
+
+def explain(error) -> str | None:
+    if error.sqlstate == "23502":
+        return "The old rows would be NULL: without a default, there is nothing to put into them."
+    return None
+
+
+PASSED = "1000 old rows and every new one have a currency, and no row was written for it."

@@ -1,0 +1,38 @@
+"""One revision makes example_items; its docstring is what `alembic history` prints."""
+
+from migration_lab.grading import Graded, NotYet
+
+
+def check(db: Graded) -> None:
+    table = db.schema.tables.get("example_items")
+    if table is None:
+        raise NotYet("the upgrade ran, but there is no table example_items. `upgrade()` should create it.")
+    missing = [name for name in ("id", "name") if name not in table.columns]
+    if missing:
+        raise NotYet(f"example_items has no column {' and no column '.join(missing)}; it should have id and name.")
+    keys = [key.columns for key in table.constraints.values() if key.kind == "primary key"]
+    if keys != [("id",)]:
+        raise NotYet("example_items.id is not the primary key, so nothing keeps two items from having one id.")
+    revision = db.revisions()[-1]
+    title = (revision.module.__doc__ or "").strip().split("\n")[0]
+    if not title:
+        raise NotYet(
+            f"`alembic history` prints no word for {revision.revision}: the file has no docstring. "
+            "The next person would have to read the code to know what it does."
+        )
+    if title.lower().startswith("convention") or "example" not in title.lower():
+        raise NotYet(
+            f'`alembic history` prints "{title}" for {revision.revision}. It takes the first docstring of the file: '
+            "put the one that says what this migration does on top."
+        )
+
+
+def explain(error) -> str | None:
+    if error.sqlstate == "22001":
+        return "The revision id has more than 32 characters, and alembic_version.version_num holds 32. Choose a shorter one."
+    if "KeyError" in error.sentence or "is not present" in error.sentence or "find" in error.sentence.lower():
+        return "down_revision names a revision that is in no file. The first revision of all follows nothing: None."
+    return None
+
+
+PASSED = "one revision, found by Alembic, with a title that `history` prints and a way back."

@@ -1,0 +1,24 @@
+"""users.city is there, as text that may be missing."""
+
+from migration_lab.grading import Graded, NotYet
+
+
+def check(db: Graded) -> None:
+    columns = db.schema.tables["users"].columns
+    if "city" not in columns:
+        elsewhere = [table.name for table in db.schema.tables.values() if "city" in table.columns]
+        added = sorted(set(columns) - set(db.start.tables["users"].columns))
+        if elsewhere:
+            raise NotYet(f"the column city stands in the table {elsewhere[0]}; the task asks for it in users.")
+        if added:
+            raise NotYet(f"users has a new column {added[0]}, but none called city. The application asks for city.")
+        raise NotYet("users has no column city after the upgrade. `upgrade()` should add it.")
+
+
+def explain(error) -> str | None:
+    if error.sqlstate == "23502":
+        return "The 1000 users who are there already have no city, so the column has to allow NULL: nullable=True."
+    return None
+
+
+PASSED = "users.city is there, and the way back works too. That is the whole craft in small."

@@ -1,0 +1,68 @@
+"""The table reviews, to the letter of its specification."""
+
+from migration_lab.grading import Graded, NotYet
+
+TYPES = {
+    "id": "bigint",
+    "product_id": "integer",
+    "title": "character varying(80)",
+    "body": "text",
+    "rating": "numeric(2,1)",
+    "helpful": "integer",
+    "published": "boolean",
+}
+WHY_TYPE = {
+    "id": "An integer key ends at 2147483647, and widening it later rewrites the table.",
+    "rating": "A float keeps 4.1 only nearly, and takes 17 stars without a word.",
+    "title": "A longer title should be refused, not stored.",
+}
+WHY_NULL = {
+    "body": "A review may be stars and a title alone: body is the one column that may be missing.",
+    "published": "A boolean that may be NULL has three values: neither `published` nor `NOT published` finds the third.",
+}
+INSERT = "INSERT INTO reviews (product_id, title, rating) VALUES (1, 'Fine', 4.5) RETURNING helpful, published, body, id"
+
+
+def check(db: Graded) -> None:
+    table = db.schema.tables.get("reviews")
+    if table is None:
+        raise NotYet("there is no table reviews after the upgrade. `upgrade()` should create it.")
+    for name, wanted in TYPES.items():
+        column = table.columns.get(name)
+        if column is None:
+            raise NotYet(f"reviews has no column {name}; the specification asks for one of type {wanted}.")
+        if column.type != wanted:
+            raise NotYet(f"reviews.{name} is {column.type}, not {wanted}. {WHY_TYPE.get(name, '')}".strip())
+        if column.nullable != (name == "body"):
+            found, asked = ("allows NULL", "NOT NULL") if column.nullable else ("is NOT NULL", "nullable")
+            why = WHY_NULL.get(name, "A review without it would slip in.")
+            raise NotYet(f"reviews.{name} {found}, and {asked} is asked for. {why}")
+    key = [key for key in table.constraints.values() if key.kind == "primary key"]
+    if not key or key[0].columns != ("id",):
+        raise NotYet("reviews.id is not the primary key.")
+    if key[0].name != "pk_reviews":
+        raise NotYet(
+            f"the primary key is called {key[0].name}, PostgreSQL's choice, and not pk_reviews. "
+            "A later migration has to name what it changes: give it the project's name."
+        )
+    defaults(db)
+    if not table.columns["rating"].comment:
+        raise NotYet("reviews.rating has no comment. `\\d+ reviews` should tell the next person what the number means.")
+
+
+def defaults(db: Graded) -> None:
+    """Insert as someone would who knows nothing of the application's Python."""
+    refused = db.refusal(INSERT)
+    if refused:
+        raise NotYet(
+            f"an INSERT by psql that leaves out helpful, published and id failed: {refused.diag.message_primary}. "
+            "A default= in Python exists for SQLAlchemy alone; server_default is the database's own."
+        )
+    helpful, published, body, _ = db.rows(INSERT)[0]
+    if (helpful, published, body) != (0, False, None):
+        raise NotYet(
+            f"a new review has helpful = {helpful} and published = {published}; it should begin with 0 and false."
+        )
+
+
+PASSED = "reviews is what the specification says, and anyone may insert into it, in Python or not."

@@ -1,0 +1,31 @@
+"""0001_items, then a revision that gives items a note: one line, one head."""
+
+from migration_lab.grading import Graded, NotYet
+
+
+def check(db: Graded) -> None:
+    if "items" not in db.schema.tables:
+        raise NotYet("the table items is not there after the upgrade: 0001_items did not run. Leave it as it was given.")
+    if "note" not in db.schema.tables["items"].columns:
+        raise NotYet("items has no column note after the upgrade: your revision did not run.")
+    line = [revision.revision for revision in db.revisions()]
+    if len(line) != 2:
+        raise NotYet(f"the upgrade ran {len(line)} revision(s), {', '.join(line)}; it should be two, one after the other.")
+
+
+def explain(error) -> str | None:
+    said = error.sentence
+    if "present more than once" in error.printed:
+        return "Both files give the same revision id. Each revision has an id of its own."
+    if "Multiple head" in said:
+        return "Two revisions follow nothing, so there are two ends: Alembic does not guess which you mean. One has to name the other."
+    if "Cycle" in said or "Self-loop" in said:
+        return "The revision follows itself. down_revision names the one before it."
+    if "KeyError" in said:
+        return "down_revision names a revision that is in no file. It takes the id, `revision = …`, not the file's name."
+    if error.sqlstate == "42P01":
+        return "There is no table items yet: nothing says that 0001_items comes first."
+    return None
+
+
+PASSED = "one line of two revisions, one head."

@@ -1,0 +1,27 @@
+"""Add items
+
+Revision ID: 0001_items
+Revises:
+Create Date: 2026-01-12 10:00:00.000000
+
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001_items"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "items",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_items"),
+    )
+
+
+def downgrade() -> None:
+    op.drop_table("items")

@@ -1,0 +1,158 @@
+"""The lab's verbs in a terminal: ``lab``. Each is thin: its work is done by the module of its noun."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+
+from .errors import LabError, in_words
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run ``lab ARGUMENTS``; returns the exit status: 0, 1 for a refusal or an answer that is not right yet."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(encoding="utf-8", errors="replace")
+    options, rest = parser().parse_known_args(arguments)
+    if rest and options.verb is not start:
+        parser().error(f"unrecognized arguments: {' '.join(rest)}")
+    try:
+        with in_words():
+            return options.verb(options, rest) or 0
+    except LabError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def parser() -> argparse.ArgumentParser:
+    whole = argparse.ArgumentParser(prog="lab", description="Learn to change a live PostgreSQL database.")
+    verbs = whole.add_subparsers(required=True, metavar="VERB")
+
+    def verb(function, words: str = "") -> argparse.ArgumentParser:
+        name = function.__name__.rstrip("_")
+        part = verbs.add_parser(name, help=function.__doc__, description=function.__doc__)
+        part.set_defaults(verb=function)
+        if words:
+            part.add_argument("words", metavar=words, nargs="?", default="")
+        return part
+
+    verb(start).add_argument("--postgres", metavar="embedded|docker|URL", help="the server to learn on")
+    verb(open_, "LESSON_OR_EXERCISE")
+    verb(reset, "LESSON_OR_EXERCISE")
+    verb(check, "EXERCISE")
+    verb(hint, "EXERCISE")
+    verb(solution, "EXERCISE")
+    verb(schema)
+    verb(progress)
+    verb(doctor)
+    verb(stop)
+    return whole
+
+
+def start(options, rest):
+    """start JupyterLab on the first lesson; further options go on to JupyterLab"""
+    from .start import start
+
+    return start(rest, options.postgres)
+
+
+def open_(options, rest):
+    """open a lesson or an exercise, and a shell in its project where this is a terminal"""
+    _enter(options.words, reset=False)
+
+
+def reset(options, rest):
+    """put a lesson or an exercise back to its start; your files are saved first"""
+    _enter(options.words, reset=True)
+
+
+def check(options, rest):
+    """grade an exercise on a fresh database"""
+    from . import grading
+    from .course import find_exercise
+    from .progress import Progress
+    from .workspace import Workspace
+
+    workspace = Workspace()
+    grade = grading.check(find_exercise(options.words), workspace)
+    Progress(workspace).graded(grade)
+    print(grade)
+    return 0 if grade.outcome is grading.Outcome.PASSED else 1
+
+
+def hint(options, rest):
+    """show the next hint of an exercise"""
+    from .course import find_exercise
+    from .progress import Progress
+    from .workspace import Workspace
+
+    exercise = find_exercise(options.words)
+    number, text = Progress(Workspace()).next_hint(exercise)
+    print(f"Hint {number} of {len(exercise.hints)}: {text}")
+
+
+def solution(options, rest):
+    """show an exercise's solution, after a pass or three honest tries"""
+    from .answers import solution
+    from .course import find_exercise
+    from .workspace import Workspace
+
+    for name, text in solution(find_exercise(options.words), Workspace()).items():
+        print(f"# {name}\n{text}")
+
+
+def schema(options, rest):
+    """draw the tables of the place that is open, with what changed since the last look marked"""
+    from . import lesson
+    from .look import look
+
+    place = os.environ.get("LAB_PLACE", "")
+    if not place:
+        raise LabError("No lesson is open in this terminal. `lab open NUMBER` opens one.")
+    print(look(lesson.open(lesson.find(place.removeprefix("lesson_").removeprefix("exercise_")))))
+
+
+def progress(options, rest):
+    """show what is done and what is next"""
+    from .progress import Progress, report
+    from .workspace import Workspace
+
+    print(report(Progress(Workspace())))
+
+
+def doctor(options, rest):
+    """name each thing that is wrong and how to mend it"""
+    from .doctor import examine
+
+    findings = examine()
+    for finding in findings:
+        print(finding)
+    return 0 if all(finding.well for finding in findings) else 1
+
+
+def stop(options, rest):
+    """stop the embedded server"""
+    from .embedded import Embedded
+    from .workspace import Workspace
+
+    stopped = Embedded(Workspace()).stop()
+    print("The embedded PostgreSQL is stopped." if stopped else "The embedded PostgreSQL was not running.")
+
+
+def _enter(words: str, reset: bool) -> None:
+    from . import lesson
+    from .course import Lesson
+    from .progress import Progress
+
+    opened = lesson.open(lesson.find(words), reset)
+    if isinstance(opened.place, Lesson):
+        Progress(opened.workspace).opened(opened.place)
+    print(opened)
+    print(f"Project   {opened.project}")
+    if sys.stdin.isatty() and os.environ.get("LAB_PLACE") != opened.place.place:
+        print("This is a shell in the project: alembic, psql and lab mean this place. `exit` leaves it.")
+        shell = os.environ.get("COMSPEC" if os.name == "nt" else "SHELL") or "sh"
+        subprocess.run([shell], cwd=opened.project, env=os.environ | opened.variables())

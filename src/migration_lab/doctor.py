@@ -1,0 +1,202 @@
+"""``lab doctor``: what is well, and for each thing that is wrong how to mend it.
+
+One small function examines one thing and yields what it finds; a function that can't go on doesn't stop the next.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from .course import ROOT
+from .errors import LabError, in_words
+
+PYTHON = (3, 11)
+LOCK = ROOT / "requirements.lock"
+ROOM_MB = 2_000  # the large start state, and a clone of it for each lesson that begins there
+SPARE_SESSIONS = 20  # a lesson's, and those that traffic opens
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was examined; ``mend`` says what to do where ``found`` does not say it itself."""
+
+    well: bool
+    found: str
+    mend: str = ""
+
+    def __str__(self) -> str:
+        sentences = f"{self.found}. {self.mend}" if self.mend else self.found
+        return f"{'✔' if self.well else '✘'} {sentences}"
+
+
+def examine() -> list[Finding]:
+    """Examine everything, whatever fails on the way. Starts an embedded server that was made before, and makes none."""
+    findings = []
+    for look in (python, packages, workspace, server):
+        try:
+            with in_words():
+                for finding in look():
+                    findings.append(finding)
+        except LabError as error:
+            findings.append(Finding(False, str(error)))
+        except ImportError as error:
+            findings.append(Finding(False, f"Python can't import {error.name}: {error}", _reinstall()))
+    return findings
+
+
+def python() -> Iterator[Finding]:
+    version = ".".join(map(str, sys.version_info[:3]))
+    oldest = ".".join(map(str, PYTHON))
+    if sys.version_info < PYTHON:
+        yield Finding(False, f"Python is {version}; the course needs {oldest} or newer", "Install a newer one.")
+    else:
+        yield Finding(True, f"Python {version} in {sys.prefix}")
+
+
+def packages() -> Iterator[Finding]:
+    wanted = _locked()
+    off = [words for name, version in wanted.items() if (words := _off(name, version))]
+    if off:
+        more = f" and {len(off) - 3} more" if len(off) > 3 else ""
+        yield Finding(False, f"Not the packages that the course was tested with: {', '.join(off[:3])}{more}", _reinstall())
+    else:
+        yield Finding(True, f"{len(wanted)} packages are those of {LOCK.name}")
+
+
+def workspace() -> Iterator[Finding]:
+    from .workspace import Workspace, files_in, write_whole
+
+    learners = Workspace()
+    probe = learners.state / "doctor"
+    write_whole(probe, "")
+    probe.unlink()
+    closed = [path for path in files_in(learners.state) if not os.access(path, os.W_OK)]
+    if closed:
+        yield Finding(False, f"You may not write to {closed[0]}", f"{learners.path} should be yours: {_give(learners.path)}")
+    free = shutil.disk_usage(learners.path).free // 1_000_000
+    if free < ROOM_MB:
+        yield Finding(False, f"{learners.path} has {free:,} MB of room", f"The course takes up to {ROOM_MB:,} MB: make room.")
+    if not closed and free >= ROOM_MB:
+        yield Finding(True, f"Your files are in {learners.path}, with {free:,} MB of room")
+
+
+def server() -> Iterator[Finding]:
+    from . import postgres
+
+    kind, address = postgres.chosen()
+    if kind == "embedded":
+        yield from embedded()
+    elif kind == "docker":
+        yield from docker()
+    else:
+        yield from answers(kind, postgres.parse(address))
+
+
+def embedded() -> Iterator[Finding]:
+    from .embedded import Embedded
+    from .postgres import as_url
+    from .workspace import Workspace
+
+    here = Embedded(Workspace())
+    for other in sorted(here.home.parent.glob("[0-9]*")):
+        if other != here.home:
+            yield Finding(True, f"{other} is an older PostgreSQL's data, not used any more; delete it if you miss nothing")
+    if here.home.exists() and (stranger := _stranger(here.home)):
+        yield Finding(False, f"{here.home} belongs to {stranger}, so this user's PostgreSQL can't use it", _give(here.home))
+        return
+    version = here.data / "PG_VERSION"
+    if not version.exists():
+        state = "half made" if here.home.exists() else "not made yet"
+        yield Finding(True, f"The embedded PostgreSQL {here.major} is {state}; the next start makes it")
+        return
+    if (major := version.read_text().strip()) != here.major:
+        mend = f"Move {here.home} away; the next start makes a new one, and lessons open at their start."
+        yield Finding(False, f"{here.data} was made by PostgreSQL {major}, and {here.major} can't read it", mend)
+        return
+    if here.pid() and not here.is_running():
+        yield Finding(True, "The embedded PostgreSQL was killed and left its lock file, which its next start replaces")
+    yield from answers("embedded", as_url(**here.start()))
+
+
+def docker() -> Iterator[Finding]:
+    """Looks only: ``up`` might fetch an image, or make the container anew and end its sessions."""
+    from . import compose, postgres
+    from .embedded import is_free
+
+    health = compose.health()
+    port = compose.address()["port"]
+    if health == "healthy":
+        yield from answers("docker", postgres.as_url(**compose.address()))
+    elif health != "exited":
+        logged = compose.compose("logs", "--no-color", "--tail", "1", "postgres").strip()
+        mend = "Try again in a moment." if health == "starting" else "`docker compose logs postgres` has the rest."
+        yield Finding(False, f"PostgreSQL in Docker is {health}; it said: {logged or 'nothing'}", mend)
+    elif is_free(port):
+        yield Finding(True, f"Docker answers; PostgreSQL in it is not running, and the next start publishes it on port {port}")
+    else:
+        yield Finding(False, f"Port {port} is taken by another program", "Set LAB_POSTGRES_PORT to a free port, such as 54321.")
+
+
+def answers(kind: str, url) -> Iterator[Finding]:
+    from . import postgres
+
+    running = postgres.meet(kind, url)
+    name = {"embedded": "The embedded PostgreSQL", "docker": "PostgreSQL in Docker", "url": "Your PostgreSQL"}[kind]
+    yield Finding(True, f"{name} {running.version} answers on {postgres.where(url)}")
+    with running.connect() as session:
+        role, may_create = session.execute(
+            "SELECT current_user, rolcreatedb OR rolsuper FROM pg_roles WHERE rolname = current_user"
+        ).fetchone()
+        used, most = session.execute(
+            "SELECT sum(numbackends)::int, current_setting('max_connections')::int FROM pg_stat_database"
+        ).fetchone()
+    if not may_create:
+        mend = f'Have its administrator run: ALTER ROLE "{role}" CREATEDB; each lesson has a database of its own.'
+        yield Finding(False, f"The role {role} may not create databases", mend)
+    if most - used < SPARE_SESSIONS:
+        mend = "Shut down kernels that you don't need, or raise max_connections."
+        yield Finding(False, f"{used} of the server's {most} sessions are taken", mend)
+
+
+def _locked() -> dict[str, str]:
+    """The lock's packages that this machine should have, with their versions."""
+    from packaging.requirements import Requirement
+
+    lines = [line.rstrip(" \\\n") for line in LOCK.read_text(encoding="utf-8").splitlines() if line[:1].isalnum()]
+    wanted = [need for line in lines if not (need := Requirement(line)).marker or need.marker.evaluate()]
+    return {need.name: next(iter(need.specifier)).version for need in wanted}
+
+
+def _off(name: str, version: str) -> str:
+    try:
+        installed = metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return f"{name} is missing"
+    return "" if installed == version else f"{name} is {installed}, not {version}"
+
+
+def _reinstall() -> str:
+    return f'Put them back with: "{sys.executable}" -m pip install --require-hashes -r "{LOCK}"'
+
+
+def _stranger(path: Path) -> str:
+    """Who owns a server's folder, if that is not the user whom the server runs as."""
+    if sys.platform == "win32":
+        return ""
+    from .embedded import server_uid
+
+    return "" if path.stat().st_uid == server_uid() else path.owner()
+
+
+def _give(path: Path) -> str:
+    import getpass
+
+    if sys.platform != "win32" and os.geteuid() == 0:
+        return "Start the lab as that user, or set LAB_WORK to another folder."
+    return f'Run: sudo chown -R {getpass.getuser()} "{path}"'

@@ -1,0 +1,278 @@
+"""Grade an exercise by the database that the learner's migrations produce, never by their text.
+
+A fresh database at the exercise's start state, a copy of the learner's project, ``upgrade head``; then the exercise's
+own check looks at what stands there; then down, which must lead back to the start, and up once more.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+
+import psycopg
+from psycopg import sql
+
+from . import lesson, startstate
+from .command import AlembicError
+from .course import Exercise
+from .errors import LabError
+from .postgres import Server, environment, server
+from .runner import Runner, Stopped
+from .schema import diff, snapshot
+from .workspace import IGNORED, Workspace, files_in
+
+SECONDS = 30  # for each Alembic command of a grading
+TIMEOUTS = {
+    "statement_timeout": f"{SECONDS}s",
+    "lock_timeout": "10s",
+    "idle_in_transaction_session_timeout": f"{SECONDS}s",
+}
+_count = itertools.count()
+
+
+class Outcome(Enum):
+    PASSED = "passed"
+    NOT_YET = "not yet"
+    NOT_ATTEMPTED = "not attempted"
+    COULD_NOT_RUN = "could not run"
+
+
+@dataclass(frozen=True)
+class Grade:
+    """What a check found: one of four outcomes and a message to the learner.
+
+    ``at_fault`` is false where the lab, not the answer, is why it could not run.
+    """
+
+    exercise: Exercise
+    outcome: Outcome
+    message: str
+    at_fault: bool = True
+
+    def __str__(self) -> str:
+        sign = {"passed": "✔", "not yet": "✘", "not attempted": "○", "could not run": "!"}[self.outcome.value]
+        return f"{sign} {self.outcome.value.capitalize()}: {self.message}"
+
+
+class NotYet(Exception):
+    """Raised by an exercise's check: what was found, what was expected, why it matters, where to look."""
+
+
+class Graded:
+    """What an exercise's ``check(db)`` looks at: the database after the learner's upgrade.
+
+    ``start`` and ``schema`` are the schema before and after, ``start_revision`` is where it began (None: at base),
+    ``project`` is the copy of the learner's project.
+    """
+
+    def __init__(self, running: Server, database: str, project: Path, session: psycopg.Connection):
+        self.running, self.database, self.project, self.session = running, database, project, session
+        self.start = self.schema = snapshot(session)
+        self.start_revision = lesson.revision(running, database)
+        self.began = session.execute("SELECT pg_current_xact_id()::xid").fetchone()[0]
+
+    def upgraded(self) -> None:
+        self.schema = snapshot(self.session)
+
+    def rows(self, query: str | sql.Composed, *parameters) -> list[tuple]:
+        """The rows of a query; what it changes is rolled back."""
+        with self.session.transaction(force_rollback=True):
+            cursor = self.session.execute(query, parameters or None)
+            return cursor.fetchall() if cursor.description else []
+
+    def value(self, query: str | sql.Composed, *parameters):
+        """The one value of a query, or None where it has no row."""
+        rows = self.rows(query, *parameters)
+        return rows[0][0] if rows else None
+
+    def refusal(self, statement: str, *parameters) -> psycopg.Error | None:
+        """Why the server refuses a statement (the error, with its ``sqlstate``), or None where it accepts it.
+
+        What the statement changes is rolled back, deferred constraints included.
+        """
+        try:
+            with self.session.transaction(force_rollback=True):
+                self.session.execute(statement, parameters or None)
+                self.session.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        except psycopg.Error as error:
+            return error
+        return None
+
+    def rows_written(self, table: str) -> int:
+        """How many of a table's rows the upgrade wrote, by UPDATE or by a rewrite: those with a version of its own.
+
+        https://www.postgresql.org/docs/18/ddl-system-columns.html (xmin)
+        """
+        return self.value(
+            sql.SQL("SELECT count(*) FROM {} WHERE age(xmin) <= age(%s::text::xid)").format(sql.Identifier(table)),
+            str(self.began),
+        )
+
+    def connect(self) -> psycopg.Connection:
+        """One more session in the graded database, for checks that need two at once. Close it."""
+        return self.running.connect(self.database)
+
+    def revisions(self) -> list:
+        """Alembic's ``Script`` of each revision that the learner added, newest first.
+
+        https://alembic.sqlalchemy.org/en/latest/api/script.html
+        """
+        from alembic.config import Config
+        from alembic.script import ScriptDirectory
+
+        script = ScriptDirectory(str(self.project / "migrations"))
+        applied = {row[0] for row in self.rows("SELECT version_num FROM alembic_version")}
+        return list(script.iterate_revisions(tuple(applied), self.start_revision or "base"))
+
+def check(exercise: Exercise, workspace: Workspace | None = None) -> Grade:
+    """Grade the files that stand in the learner's project of this exercise.
+
+    Neither those files nor the exercise's open database are touched. Takes up to half a minute for each of three
+    Alembic commands where the answer hangs; else well under a second at the small start state.
+    """
+    workspace = workspace or Workspace()
+    project = workspace.project(exercise.place)
+    if not attempted(exercise, project):
+        return Grade(exercise, Outcome.NOT_ATTEMPTED, "the starter is unchanged. Write your answer, run its cell, check again.")
+    return grade_folder(exercise, project, workspace)
+
+
+def attempted(exercise: Exercise, project: Path) -> bool:
+    """Whether the learner's files differ from those that the exercise began with."""
+    if not project.exists():
+        return False
+    with tempfile.TemporaryDirectory() as folder:
+        start = Path(folder) / "start"
+        startstate.lay_start(start, exercise)
+        return _contents(project) != _contents(start)
+
+
+def grade_folder(exercise: Exercise, project: Path, workspace: Workspace) -> Grade:
+    """Grade an Alembic project, wherever it stands, as an answer to an exercise."""
+    try:
+        running = server(workspace=workspace)
+        with _scratch(running, exercise, workspace) as database, _copy(project) as copy:
+            return _graded(exercise, running, database, copy)
+    except LabError as error:
+        return Grade(exercise, Outcome.COULD_NOT_RUN, f"{error} Your answer is not the cause.", at_fault=False)
+    except psycopg.OperationalError as error:
+        said = str(error).strip().splitlines()[0]
+        sentence = f"the server went away during the check ({said}). `lab doctor` helps. Your answer may not be the cause."
+        return Grade(exercise, Outcome.COULD_NOT_RUN, sentence, at_fault=False)
+
+
+def _graded(exercise: Exercise, running: Server, database: str, project: Path) -> Grade:
+    checks = _load(exercise)
+    variables = environment(running.database_url(database)) | {"PYTHONDONTWRITEBYTECODE": "1"}
+    with Runner.ready() as runner, running.connect(database) as session:
+
+        def alembic(*arguments: str) -> None:
+            runner.alembic(arguments, project, variables, SECONDS)
+
+        graded = Graded(running, database, project, session)
+        try:
+            alembic("upgrade", "head")
+            graded.upgraded()
+            checks.check(graded)
+            if exercise.round_trip:
+                _round_trip(alembic, graded)
+        except NotYet as finding:
+            return Grade(exercise, Outcome.NOT_YET, str(finding))
+        except AlembicError as error:
+            meaning = checks.explain(error) if hasattr(checks, "explain") else None
+            return Grade(exercise, Outcome.COULD_NOT_RUN, f"`alembic upgrade head` failed.\n{_quoted(error)}{_below(meaning)}")
+        except Stopped as end:
+            return Grade(exercise, Outcome.COULD_NOT_RUN, f"your migration {end}. Nothing of the lab was harmed.")
+    return Grade(exercise, Outcome.PASSED, getattr(checks, "PASSED", "your database is what was asked for."))
+
+
+def _round_trip(alembic: Callable[..., None], graded: Graded) -> None:
+    """Down must lead back to the start, and up again to the same goal. Raises NotYet where it does not."""
+    try:
+        alembic("downgrade", graded.start_revision or "base")
+    except AlembicError as error:
+        raise NotYet(
+            f"the upgrade is right, but `alembic downgrade` failed.\n{_quoted(error)}\n"
+            "  Without a way back, a bad release can't be rolled back."
+        ) from None
+    if left := diff(graded.start, snapshot(graded.session)):
+        raise NotYet(
+            "the upgrade is right, but the downgrade does not lead back to the start:"
+            f"{_listed(left)}\n  downgrade() takes back all that upgrade() did, and no more."
+        )
+    try:
+        alembic("upgrade", "head")
+    except AlembicError as error:
+        raise NotYet(f"up and down work once, but the second upgrade failed.\n{_quoted(error)}") from None
+    if left := diff(graded.schema, snapshot(graded.session)):
+        raise NotYet(f"the second upgrade leads elsewhere than the first:{_listed(left)}")
+
+
+@contextmanager
+def _scratch(running: Server, exercise: Exercise, workspace: Workspace) -> Iterator[str]:
+    """A fresh database at the exercise's start state, with time limits, dropped at the end.
+
+    A session named like the database stands beside it: a scratch database without one was left by a check that died.
+    """
+    stem = f"check_{workspace.tag}_"
+    database = f"{stem}{os.getpid()}_{next(_count)}"
+    with running.connect(application_name=database) as session:
+        for (leftover,) in session.execute(
+            "SELECT datname FROM pg_database WHERE starts_with(datname, %s) AND datname NOT IN"
+            " (SELECT application_name FROM pg_stat_activity)",
+            [stem],
+        ).fetchall():
+            startstate.drop_database(session, leftover)
+        try:
+            startstate.create_database(running, database, exercise.start)
+            for setting, value in TIMEOUTS.items():
+                command = sql.SQL("ALTER DATABASE {} SET {} = {}")
+                session.execute(command.format(sql.Identifier(database), sql.Identifier(setting), sql.Literal(value)))
+            yield database
+        finally:
+            if not session.closed and not session.broken:
+                startstate.drop_database(session, database)
+
+
+@contextmanager
+def _copy(project: Path) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        copy = Path(folder).resolve() / "project"
+        shutil.copytree(project, copy, ignore=IGNORED)
+        yield copy
+
+
+def _contents(folder: Path) -> dict[str, bytes]:
+    return {
+        file.relative_to(folder).as_posix(): file.read_bytes().strip()
+        for file in files_in(folder)
+        if file.name != ".laid"
+    }
+
+
+def _load(exercise: Exercise) -> ModuleType:
+    spec = spec_from_file_location(f"check_{exercise.id}", exercise.folder / "check.py")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _quoted(error: AlembicError) -> str:
+    return "\n".join(f"  {line}" for line in str(error).splitlines())
+
+
+def _below(meaning: str | None) -> str:
+    return f"\n  {meaning}" if meaning else ""
+
+
+def _listed(changes: list) -> str:
+    return "".join(f"\n  - {change}" for change in changes)

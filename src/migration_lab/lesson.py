@@ -1,0 +1,130 @@
+"""Open and reset a place to work: a lesson's, or an exercise's, own database and Alembic project."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import URL
+
+from . import startstate
+from .course import Exercise, Lesson, find_exercise, find_lesson
+from .embedded import programs
+from .errors import LabError
+from .postgres import Server, environment, server
+from .workspace import Workspace, content_digest
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A lesson or an exercise that is open: where its database and its files are."""
+
+    place: Lesson | Exercise
+    workspace: Workspace
+    server: Server
+    project: Path
+    database: str
+    revision: str | None
+    saved: Path | None = None
+
+    @property
+    def url(self) -> URL:
+        return self.server.database_url(self.database)
+
+    def __str__(self) -> str:
+        lines = [
+            f"Server    {self.server}",
+            f"Database  {self.database}",
+            f"Revision  {self.revision or 'none yet'}",
+        ]
+        if self.saved:
+            lines.append(f"Your files were saved in {self.saved.relative_to(self.workspace.path).as_posix()}")
+        return "\n".join(lines)
+
+    def variables(self) -> dict[str, str]:
+        """The environment in which psql, alembic and lab, started by anything, mean this place."""
+        folders = [str(Path(sys.executable).parent), str(programs())]
+        path = [folder for folder in os.environ.get("PATH", "").split(os.pathsep) if folder not in folders]
+        return environment(self.url) | {
+            "PATH": os.pathsep.join(folders + path),
+            "PYTHONDONTWRITEBYTECODE": "1",  # a revision written again within the second must not run from a stale cache
+            "LAB_PLACE": self.place.place,
+        }
+
+
+def find(words: str) -> Lesson | Exercise:
+    """The lesson or the exercise that a person names; an exercise's id wins over a near lesson."""
+    try:
+        return find_exercise(words)
+    except LabError:
+        return find_lesson(words)
+
+
+def open(place: Lesson | Exercise, reset: bool = False, workspace: Workspace | None = None) -> Opened:
+    """Open a place: make what is not there yet and keep what is.
+
+    With ``reset`` its database and its files go back to the start, however many sessions are in the database;
+    the learner's files are first saved under ``work/backups/``.
+    """
+    workspace = workspace or Workspace()
+    running = server(workspace=workspace)
+    database = database_name(place.place, running, workspace)
+    project = workspace.project(place.place)
+    with workspace.locked(place.place):
+        saved = lay_files(place, project, reset, workspace)
+        if reset or not database_exists(running, database):
+            startstate.create_database(running, database, place.start)
+    return Opened(place, workspace, running, project, database, revision(running, database), saved)
+
+
+def database_name(place: str, running: Server, workspace: Workspace) -> str:
+    """The name of a place's database. A server that others may share gets the workspace's tag in it."""
+    return place if running.kind == "embedded" else f"{place}_{workspace.tag}"
+
+
+def lay_files(place: Lesson | Exercise, project: Path, reset: bool, workspace: Workspace) -> Path | None:
+    """Give a place its files; with ``reset`` its first ones. Returns where the learner's were saved, if they were.
+
+    The folder itself stays the same one: another kernel or a terminal may be working in it.
+    """
+    laid = (project / ".laid").exists()
+    if laid and not reset:
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        start = Path(folder) / "start"
+        startstate.lay_start(start, place)
+        (start / ".laid").touch()
+        touched = project.exists() and content_digest(project) != content_digest(start)
+        saved = workspace.back_up(project) if touched else None
+        if project.exists():
+            empty(project)
+        marker = start / ".laid"
+        shutil.copytree(start, project, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".laid"))
+        shutil.copy(marker, project)  # last: without it, the next opening lays the files again
+    return saved
+
+
+def empty(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def database_exists(running: Server, database: str) -> bool:
+    with running.connect() as session:
+        return session.execute("SELECT 1 FROM pg_database WHERE datname = %s", [database]).fetchone() is not None
+
+
+def revision(running: Server, database: str) -> str | None:
+    """The revisions in ``alembic_version``, joined by commas; None before the first migration."""
+    with running.connect(database) as session:
+        if session.execute("SELECT to_regclass('alembic_version')").fetchone()[0] is None:
+            return None
+        rows = session.execute("SELECT version_num FROM alembic_version ORDER BY 1").fetchall()
+        return ", ".join(row[0] for row in rows) or None

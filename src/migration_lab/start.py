@@ -1,0 +1,88 @@
+"""``lab start``: the learner's folder, the server, and JupyterLab on the first lesson."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from .errors import LabError
+from .workspace import Workspace, write_whole
+
+# A workshop should not begin with questions: no news prompt, no look for updates.
+SETTINGS = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}}
+
+
+def start(arguments: list[str], postgres: str | None) -> int:
+    """Serve the course with JupyterLab until it is stopped; ``arguments`` go on to JupyterLab.
+
+    Where it is being served already, says where, and leaves it at that.
+    """
+    from .postgres import server
+
+    if postgres:
+        os.environ["LAB_POSTGRES"] = postgres
+    workspace = Workspace()
+    os.environ["LAB_WORK"] = str(workspace.path)
+    if url := serving(workspace.path):
+        print(f"Migration Lab is running already: {url}")
+        return 0
+    running = server(workspace=workspace)
+    print(f"{running} is ready; your files are in {workspace.path}", flush=True)
+    for sentence in workspace.refresh_notebooks():
+        print(sentence)
+    settle()
+    _find_programs()
+    from jupyterlab.labapp import main
+
+    # A default page, not a file to open: it holds without a browser too, as in Docker.
+    first = "--LabApp.default_url=/lab/tree/00_start_here.ipynb"
+    return main([first, f"--ServerApp.root_dir={workspace.path}", *arguments]) or 0
+
+
+def serving(folder: Path) -> str | None:
+    """The address at which a JupyterLab of this user serves this folder now."""
+    from jupyter_server.serverapp import list_running_servers
+
+    for server in list_running_servers():
+        if Path(server["root_dir"]) == folder and _answers(server["url"]):
+            return f"{server['url']}lab?token={server['token']}"
+    return None
+
+
+def _answers(url: str) -> bool:
+    """Whether something listens there: a JupyterLab that was killed leaves its file, and its pid may live again."""
+    where = urlsplit(url)
+    try:
+        socket.create_connection((where.hostname, where.port or 80), timeout=2).close()
+        return True
+    except OSError:
+        return False
+
+
+def settle() -> None:
+    """Write JupyterLab's defaults for this environment; what a learner sets for themselves still wins."""
+    from jupyterlab.commands import get_app_dir
+
+    path = Path(get_app_dir()) / "settings" / "overrides.json"
+    text = json.dumps(SETTINGS, indent=1) + "\n"
+    try:
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            write_whole(path, text)
+    except OSError:
+        pass  # an environment that another user owns keeps its own defaults
+
+
+def _find_programs() -> None:
+    """Put lab, alembic and psql on the PATH of JupyterLab's terminals and kernels."""
+    from .embedded import programs
+
+    folders = [str(Path(sys.executable).parent)]
+    try:
+        folders.append(str(programs()))
+    except LabError:
+        pass  # with Docker or a server of their own, people may have done without the wheel
+    os.environ["PATH"] = os.pathsep.join([*folders, os.environ.get("PATH", "")])

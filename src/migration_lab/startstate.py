@@ -1,0 +1,162 @@
+"""Start states: the databases that lessons and exercises begin from, kept as templates to clone.
+
+A template database is built once per server. Its name carries a digest of everything that built it, so that a
+changed start state builds anew and a stale one is never used.
+https://www.postgresql.org/docs/18/manage-ag-templatedbs.html
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from psycopg import Connection, sql
+from psycopg.errors import ObjectInUse
+
+from .course import Exercise, Lesson
+from .postgres import Server, environment
+from .workspace import content_digest, files_in
+
+HERE = Path(__file__).parent
+ROWS = {
+    "empty": {},
+    "small": {"users": 1_000, "products": 1_000, "orders": 1_000},
+    "large": {"users": 200_000, "products": 2_000, "orders": 1_000_000},
+}
+
+
+def lay_project(folder: Path, start: str) -> None:
+    """Fill a folder with the Alembic project of a start state: the kit's, and the shop's revisions unless it is empty."""
+    shutil.copytree(HERE / "project", folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+    versions = folder / "migrations" / "versions"
+    versions.mkdir(exist_ok=True)
+    if ROWS[start]:
+        for revision in files_in(HERE / "shop" / "migrations" / "versions"):
+            shutil.copy(revision, versions)
+
+
+def lay_start(folder: Path, place: Lesson | Exercise) -> None:
+    """Fill a folder with the files that a lesson or an exercise begins with."""
+    if isinstance(place, Lesson) and not place.project:
+        folder.mkdir(exist_ok=True)
+        return
+    lay_project(folder, place.start)
+    if isinstance(place, Exercise):
+        shutil.copytree(place.folder / "starter", folder, dirs_exist_ok=True)
+
+
+def create_database(server: Server, name: str, start: str) -> None:
+    """Make a database at a start state; one of that name, with its sessions, is dropped first."""
+    template = ensure_template(server, start)
+    with server.connect() as session:
+        drop_database(session, name)
+        # The large state would be written twice, once as WAL, by the default strategy.
+        strategy = sql.SQL("FILE_COPY" if start == "large" else "WAL_LOG")
+        command = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY {}")
+        session.execute(command.format(sql.Identifier(name), sql.Identifier(template), strategy))
+
+
+def drop_database(session: Connection, name: str) -> None:
+    """Drop a database and end the sessions in it; an application that reconnects at once is ended again."""
+    for attempt in range(5):
+        try:
+            session.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+            return
+        except ObjectInUse:
+            if attempt == 4:
+                raise
+
+
+def ensure_template(server: Server, start: str) -> str:
+    """The name of the template database of a start state, which is built now if the server has none."""
+    if start == "empty":
+        return "template0"
+    name = template_name(start)
+    with server.connect() as session:
+        if not _exists(session, name):
+            with _building(session, name):
+                if not _exists(session, name):
+                    _build(server, session, name, start)
+    return name
+
+
+def template_name(start: str) -> str:
+    built_by = [content_digest(HERE / "shop"), content_digest(HERE / "project"), repr(ROWS[start])]
+    digest = hashlib.sha256("\n".join(built_by).encode()).hexdigest()
+    return f"shop_{start}_{digest[:8]}"
+
+
+@contextmanager
+def _building(session: Connection, name: str) -> Iterator[None]:
+    """Hold the right to build a template; other sessions on this server, of any workspace, wait for it."""
+    key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
+    session.execute("SELECT pg_advisory_lock(%s)", [key])
+    try:
+        yield
+    finally:
+        session.execute("SELECT pg_advisory_unlock(%s)", [key])
+
+
+def _build(server: Server, session: Connection, name: str, start: str) -> None:
+    """Build under another name and rename at the end: a template that exists is whole."""
+    if start == "large":
+        rows = ROWS[start]
+        print(f"Building the large start state ({rows['orders']:,} orders): half a minute, once …", flush=True)
+    making = f"{name}_making"
+    drop_database(session, making)
+    session.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(making)))
+    try:
+        _migrate(server, making, start)
+        _load(server, making, start)
+        session.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(making), sql.Identifier(name)))
+    except BaseException:
+        drop_database(session, making)
+        raise
+    # Nobody may connect to it: a session in a template keeps it from being cloned.
+    session.execute(
+        sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(sql.Identifier(name)),
+    )
+
+
+def _migrate(server: Server, database: str, start: str) -> None:
+    from . import command
+
+    with tempfile.TemporaryDirectory() as folder:
+        lay_project(Path(folder), start)
+        with variables(environment(server.database_url(database))):
+            command.run(["-c", str(Path(folder) / "alembic.ini"), "upgrade", "head"], Path(folder), io.StringIO())
+
+
+def _load(server: Server, database: str, start: str) -> None:
+    script = (HERE / "shop" / "data.sql").read_text(encoding="utf-8")
+    for table, count in ROWS[start].items():
+        script = script.replace(f":{table}", str(count))
+    with server.connect(database) as session:
+        session.execute(script)
+        # Frozen and analyzed, so that every clone begins with the same plans and owes no vacuum.
+        session.execute("VACUUM (FREEZE, ANALYZE)")
+
+
+def _exists(session: Connection, name: str) -> bool:
+    return session.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone() is not None
+
+
+@contextmanager
+def variables(values: dict[str, str]) -> Iterator[None]:
+    """Set environment variables for a while."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -1,0 +1,195 @@
+"""The learner's folder, ``work/``: notebooks, Alembic projects, progress and backups.
+
+The promise kept here: nothing that a learner wrote is ever overwritten or lost.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from .course import NOTEBOOKS, ROOT
+from .errors import LabError
+
+IGNORED = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints")
+
+
+class Workspace:
+    """One ``work/`` folder. ``LAB_WORK`` puts it elsewhere than beside the course."""
+
+    def __init__(self, path: Path | None = None):
+        self.path = Path(path or os.environ.get("LAB_WORK") or ROOT / "work").expanduser().absolute()
+        self.state = self.path / ".lab"
+        self.backups = self.path / "backups"
+        try:
+            self.state.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise LabError(
+                f"The learner's folder {self.path} can't be made ({error.strerror}). "
+                "Put it where you may write: set LAB_WORK to a folder of yours and start again."
+            ) from None
+
+    @property
+    def tag(self) -> str:
+        """Six letters that tell this workspace's databases from another's on a shared server."""
+        path = self.state / "tag"
+        if not path.exists():
+            write_whole(path, secrets.token_hex(3))
+        return path.read_text(encoding="utf-8").strip()
+
+    @contextmanager
+    def locked(self, name: str) -> Iterator[None]:
+        """Hold a lock that every process of this workspace respects; a process that dies lets go of it."""
+        import fasteners
+
+        with fasteners.InterProcessLock(self.state / f"{name}.lock"):
+            yield
+
+    def project(self, place: str) -> Path:
+        return self.path / "projects" / place
+
+    # Notebooks
+
+    def refresh_notebooks(self) -> list[str]:
+        """Lay the course's notebooks into the workspace; returns a sentence for each that was not simply renewed.
+
+        A notebook whose cells the learner has changed stays, and a newer lesson is laid beside it as ``*.newer.ipynb``.
+        """
+        with self.locked("notebooks"):
+            delivered = self.read_json("notebooks.json", {})
+            sentences = []
+            for source in sorted(NOTEBOOKS.glob("*.ipynb")):
+                sentences += self._refresh_notebook(source, delivered)
+            self.write_json("notebooks.json", delivered)
+        return sentences
+
+    def _refresh_notebook(self, source: Path, delivered: dict[str, str]) -> list[str]:
+        copy = self.path / source.name
+        newest = cells_digest(source)
+        if copy.exists():
+            if delivered.get(source.name) == newest:
+                return []
+            mine = cells_digest(copy)
+            if mine != newest and mine != delivered.get(source.name):
+                beside = copy.with_suffix(".newer.ipynb")
+                if not beside.exists() or cells_digest(beside) != newest:
+                    self._deliver(source, beside)
+                return [f"{copy.name} has changes of yours and stays; the course's newer one is {beside.name}."]
+            self.back_up(copy)
+        self._deliver(source, copy)
+        delivered[source.name] = newest
+        return []
+
+    def _deliver(self, source: Path, copy: Path) -> None:
+        write_whole(copy, source.read_text(encoding="utf-8"))
+        trust(copy)
+
+    # Backups
+
+    def back_up(self, path: Path) -> Path | None:
+        """Save a file or folder under ``backups/``, unless its newest backup is the same already.
+
+        Returns where it is saved, or None where there is nothing in it to save.
+        """
+        if not path.exists() or (path.is_dir() and not files_in(path)):
+            return None
+        self.backups.mkdir(exist_ok=True)
+        digest = content_digest(path)
+        earlier = sorted(self.backups.glob(f"{path.stem}-*{path.suffix}"))
+        if earlier and content_digest(earlier[-1]) == digest:
+            return earlier[-1]
+        target = self._backup_name(path)
+        with tempfile.TemporaryDirectory(dir=self.backups, prefix=".saving-") as saving:
+            if path.is_dir():
+                shutil.copytree(path, Path(saving) / "copy", ignore=IGNORED)
+            else:
+                shutil.copy2(path, Path(saving) / "copy")
+            (Path(saving) / "copy").rename(target)
+        return target
+
+    def _backup_name(self, path: Path) -> Path:
+        """A name that no backup has yet; the clock may stand still or jump back."""
+        stamp = datetime.now().strftime("%Y%m%d-%H%M%S-%f")
+        count = 0
+        while True:
+            target = self.backups / f"{path.stem}-{stamp}{f'-{count}' if count else ''}{path.suffix}"
+            if not target.exists():
+                return target
+            count += 1
+
+    # Small files of the lab's own
+
+    def read_json(self, name: str, default):
+        """What ``.lab/NAME`` holds; a file that can't be read is set aside as a backup, never deleted."""
+        path = self.state / name
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return default
+        except ValueError:
+            self.back_up(path)
+            return default
+
+    def write_json(self, name: str, value) -> None:
+        write_whole(self.state / name, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that a reader, or a full disk, never sees half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        with open(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
+
+
+def files_in(folder: Path) -> list[Path]:
+    """Every file below a folder that a person may have written, in a stable order."""
+    skip = {"__pycache__", ".ipynb_checkpoints"}
+    return sorted(path for path in folder.rglob("*") if path.is_file() and not skip & set(path.parts))
+
+
+def content_digest(path: Path) -> str:
+    """A digest of a file, or of every file's name and content below a folder."""
+    digest = hashlib.sha256()
+    for file in files_in(path) if path.is_dir() else [path]:
+        name = file.relative_to(path).as_posix() if path.is_dir() else ""
+        content = file.read_bytes()
+        digest.update(f"{name}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()
+
+
+def cells_digest(notebook: Path) -> str:
+    """A digest of what a person writes in a notebook: its cells' text, not their outputs.
+
+    A file that is no notebook any more counts as changed by its bytes.
+    """
+    try:
+        cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+        text = json.dumps([[cell["cell_type"], "".join(cell["source"])] for cell in cells])
+    except (ValueError, KeyError, TypeError):
+        return content_digest(notebook)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def trust(notebook: Path) -> None:
+    """Sign a notebook of the course, so that JupyterLab shows its stored pictures."""
+    import nbformat
+    from nbformat.sign import NotebookNotary
+
+    notary = NotebookNotary()
+    notary.sign(nbformat.read(notebook, as_version=4))
+    notary.store.close()

@@ -1,0 +1,177 @@
+"""The lessons as a learner runs them: twice in one kernel, and with the solutions in their answer cells.
+
+(That every stored output is true is nbval's part: it runs each notebook cell by cell, see pyproject.toml.)
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+import nbformat
+import pytest
+
+from migration_lab.course import NOTEBOOKS, Lesson, exercises, find_exercise, lessons
+from migration_lab.refresh import execute, normalised, sanitizer
+
+LESSONS = list(lessons().values())
+FILE_MAGICS = ("%%answer", "%%writefile")
+
+
+def read(lesson: Lesson) -> nbformat.NotebookNode:
+    return nbformat.read(NOTEBOOKS / lesson.notebook, as_version=4)
+
+
+def code(notebook) -> list:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def prose(notebook) -> str:
+    return "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+
+
+def answer_cells(notebook) -> list:
+    return [cell for cell in notebook.cells if "answer" in cell.metadata.get("tags", ())]
+
+
+def named_file(cell):
+    """(exercise, path) of an answer cell's first line."""
+    _, exercise, path = cell.source.split("\n")[0].split()
+    return find_exercise(exercise), path
+
+
+def text(output) -> str:
+    return output.get("text") or output.get("data", {}).get("text/plain") or output.get("evalue", "")
+
+
+@pytest.fixture
+def settings(workspace, running) -> dict[str, str]:
+    return {
+        "LAB_WORK": str(workspace.path),
+        "LAB_POSTGRES": running.url.render_as_string(hide_password=False),
+    }
+
+
+by_lesson = pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.notebook)
+
+
+@by_lesson
+def test_a_lesson_runs_twice_in_one_kernel(lesson, settings):
+    """People run a lesson again without restarting; the second time must not stumble over the first."""
+    execute(read(lesson), NOTEBOOKS, settings, times=2)
+
+
+@by_lesson
+def test_a_lesson_runs_with_its_solutions_in(lesson, settings):
+    """A learner who has solved everything runs the notebook from top to bottom, and sees every check pass."""
+    notebook = read(lesson)
+    for cell in answer_cells(notebook):
+        exercise, path = named_file(cell)
+        solution = (exercise.folder / "solution" / path).read_text(encoding="utf-8")
+        cell.source = cell.source.split("\n")[0] + "\n" + solution
+    execute(notebook, NOTEBOOKS, settings)
+    checks = [cell for cell in code(notebook) if cell.source.startswith("%check")]
+    verdicts = [text(cell.outputs[0]).split(":")[0] for cell in checks]
+    assert verdicts == ["✔ Passed"] * len(lesson.exercises)
+
+
+@by_lesson
+def test_a_lesson_is_as_the_manifest_says(lesson):
+    """The manifest makes the map, the progress page and the workshop's timetable; it must not promise something else."""
+    notebook = read(lesson)
+    first = notebook.cells[0].source
+    assert first.startswith(f"# {lesson.number} · {lesson.title}\n")
+    assert re.search(rf"^\*{lesson.minutes} minutes\.", first, re.M)
+    assert re.findall(r"^- (.+)$", first, re.M) == list(lesson.objectives)
+    missing = [part for part in lesson.template if part.split(": ")[-1].lower() not in first.lower()]
+    assert not missing, "the first cell names the template's parts that the lesson walks through"
+    assert code(notebook)[0].source == f"%load_ext migration_lab\n%lesson {lesson.number} --reset"
+    checked = [cell.source.split()[1] for cell in code(notebook) if cell.source.startswith("%check")]
+    assert checked == [exercise.id for exercise in lesson.exercises]
+
+
+@by_lesson
+def test_a_lesson_has_the_shape_of_a_lesson(lesson):
+    """Short cells, one idea each, a prediction for what is worth predicting, and keypoints to take along."""
+    notebook = read(lesson)
+    assert 15 <= len(notebook.cells) <= 30
+    for cell in code(notebook):
+        assert cell.source.startswith(FILE_MAGICS) or len(cell.source.splitlines()) <= 8, cell.source
+        assert len(cell.source.splitlines()) <= 60, cell.source
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            assert len(cell.source.split()) <= 190, f"one idea a cell: {cell.source[:60]}…"
+    said = prose(notebook)
+    assert said.count("**Predict.**") >= 2
+    assert said.count("**Predict.**") == said.count("<details>") == said.count("</details>")
+    keypoints = re.search(r"## Keypoints\n\n((?:- .+\n)+)", notebook.cells[-1].source)
+    assert 3 <= len(keypoints[1].splitlines()) <= 6
+    assert "**Next:**" in notebook.cells[-1].source
+    assert (NOTEBOOKS / lesson.notebook).stat().st_size < 400_000
+
+
+@by_lesson
+def test_a_lessons_links_and_pictures_lead_somewhere(lesson):
+    said = prose(read(lesson))
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", said):
+        assert (NOTEBOOKS / target).exists(), target
+    for alternative, picture in re.findall(r"!\[([^\]]*)\]\(([^)]+)\)", said):
+        assert len(alternative.split()) > 5, f"{picture} says nothing to those who can't see it"
+
+
+@by_lesson
+def test_numbers_that_the_prose_states_stand_in_an_output_or_a_cell(lesson):
+    """Nothing is claimed that the learner's own server does not show."""
+    notebook = read(lesson)
+    shown = "\n".join(cell.source for cell in code(notebook))
+    shown += "\n".join(text(output) for cell in code(notebook) for output in cell.outputs)
+    shown += "\n".join(path.read_text(encoding="utf-8") for exercise in lesson.exercises for path in exercise.folder.glob("*.*"))
+    body = "\n\n".join(cell.source for cell in notebook.cells[1:] if cell.cell_type == "markdown")
+    claimed = set(re.findall(r"(?<![\w.])\d{3,}(?:\.\d+)?(?![\w.])", body))
+    assert {number for number in claimed if number not in shown} == set()
+
+
+@by_lesson
+def test_answer_cells_hold_the_starters(lesson):
+    """The cell is where a learner begins; grading calls it "not attempted" only while it is the starter."""
+    cells = answer_cells(read(lesson))
+    for cell in cells:
+        exercise, path = named_file(cell)
+        starter = (exercise.folder / "starter" / path).read_text(encoding="utf-8")
+        assert cell.source.split("\n", 1)[1].strip() == starter.strip(), cell.source
+        assert (exercise.folder / "solution" / path).exists()
+    assert {named_file(cell)[0] for cell in cells} == set(lesson.exercises)
+
+
+@by_lesson
+def test_a_notebook_is_stored_as_refresh_stores_it(lesson):
+    """Outputs of an older run, a stray error or one machine's metadata would be a lie, and a diff at every refresh."""
+    path = NOTEBOOKS / lesson.notebook
+    notebook = read(lesson)
+    assert normalised(read(lesson)) == path.read_text(encoding="utf-8"), "run scripts/refresh.py"
+    for cell in code(notebook):
+        failed = [output for output in cell.outputs if output.output_type == "error"]
+        assert bool(failed) == ("raises-exception" in cell.metadata.get("tags", ())), cell.source
+    identifiers = Counter(cell.id for cell in notebook.cells)
+    assert max(identifiers.values()) == 1
+
+
+def test_every_notebook_is_a_lesson_of_the_manifest():
+    assert sorted(path.name for path in NOTEBOOKS.glob("*.ipynb")) == [lesson.notebook for lesson in LESSONS]
+
+
+def test_the_sanitizer_is_narrow():
+    """A rule that ate more than its due would hide a lesson that has become untrue."""
+    sanitize = sanitizer()
+    kept = [
+        "Revision  0003_orders", "Database  lesson_02", "[(1000, 0)]", "2147483647",
+        "DETAIL:  A field with precision 10, scale 2", "backups/lesson_00", "PostgreSQL said: no", "SELECT 20260112",
+    ]  # fmt: skip
+    assert [sanitize(line) for line in kept] == kept
+    assert sanitize("PostgreSQL 18.6, embedded") == sanitize("PostgreSQL 15.18, url")
+    assert sanitize("lesson_02_0a1b2c") == "lesson_02"
+
+
+def test_every_exercise_belongs_to_one_lesson():
+    owners = Counter(exercise.id for lesson in LESSONS for exercise in lesson.exercises)
+    assert set(owners) == set(exercises()) and max(owners.values()) == 1
