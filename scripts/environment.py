@@ -36,6 +36,7 @@ else:
 # Measured on Linux: .venv takes 500 MB, and pip's downloads lie beside it until it is done.
 VENV_MB = 700
 DOWNLOADS_MB = 300
+LARGEST_PACKAGE_MB = 100
 
 # Where packages come from is the person's to say; where they go, and which, is ours.
 PIP_SETTINGS_KEPT = {
@@ -263,8 +264,9 @@ def run(command, progress=None):
             print("\r" + " " * 72 + "\r", end="", flush=True)
     if process.returncode:
         said = LOG.read_text("utf-8", "replace")
-        full = shutil.disk_usage(ROOT).free < 10**6  # then even the log could not be written
-        raise Fault(meaning(FULL if full else said) or unknown(said))
+        # On a full disk the log may lack the reason, and a step that fails gives back some of what it took.
+        cramped = shutil.disk_usage(ROOT).free < LARGEST_PACKAGE_MB * 10**6
+        raise Fault(meaning(said) or (FAULTS[FULL] if cramped else unknown(said)))
 
 
 def ended(process, seconds):

@@ -72,8 +72,9 @@ class Embedded:
 
     def discard(self) -> None:
         """Stop the server and delete its data: for workspaces that were made to be thrown away."""
-        self.stop()
-        shutil.rmtree(self.home.parent)
+        if self.home.parent.exists():
+            self.stop()
+            shutil.rmtree(self.home.parent)
 
     def is_running(self) -> bool:
         pid = self.pid()
