@@ -5,16 +5,25 @@ LAB_POSTGRES chooses the server, as it does for a learner; without it, it is the
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils.capture import capture_output
 from nbval.plugin import IPyNbCell
+from traitlets.config import Config
 
 from migration_lab import startstate
-from migration_lab.embedded import Embedded
+from migration_lab.course import ROOT
+from migration_lab.embedded import Embedded, open_to_others
 from migration_lab.postgres import Server, server
 from migration_lab.workspace import Workspace
 
@@ -27,8 +36,19 @@ def pytest_configure(config):
         os.environ["LAB_TESTS_CHOICE"] = os.environ.get("LAB_POSTGRES") or os.environ.get("LAB_DATABASE_URL") or "embedded"
 
 
+_ahead = ThreadPoolExecutor(1)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session):
+    """Start the server while the workers of `pytest -n` start, not after them."""
+    if session.config.getoption("numprocesses", None) and not session.config.option.collectonly:
+        _ahead.submit(_shared_url)
+
+
 def pytest_unconfigure(config):
     if not hasattr(config, "workerinput"):
+        _ahead.shutdown()
         shared = Path(os.environ.pop("LAB_TESTS_SHARED"))
         Embedded(Workspace(shared)).discard()
         shutil.rmtree(shared, ignore_errors=True)
@@ -80,3 +100,113 @@ def database(running):
 
 
 _count = iter(range(1_000_000))
+
+
+@dataclass
+class Ran:
+    """What a cell left: the text that a learner reads under it, what it displayed by MIME type, and how it ended."""
+
+    text: str
+    shown: dict[str, str]
+    value: object
+    error: BaseException | None
+
+
+@pytest.fixture
+def shell(workspace, tmp_path, monkeypatch):
+    """An IPython as a notebook's kernel has it, with the extension loaded: ``shell("%lesson 00")`` runs a cell."""
+    environment = dict(os.environ)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    settings = Config()
+    settings.HistoryManager.enabled = False
+    settings.InteractiveShell.colors = "nocolor"
+    ipython = InteractiveShell.instance(config=settings)
+
+    def run(cell: str) -> Ran:
+        with capture_output() as captured:
+            result = ipython.run_cell(cell)
+        shown = captured.outputs[0].data if captured.outputs else {}
+        text = captured.stdout + captured.stderr + shown.get("text/plain", "")
+        return Ran(text.strip(), shown, result.result, result.error_before_exec or result.error_in_exec)
+
+    assert run("%load_ext migration_lab").text == ""
+    yield run
+    atexit.unregister(ipython.atexit_operations)
+    ipython.restore_sys_module_state()
+    InteractiveShell.clear_instance()
+    os.environ.clear()
+    os.environ.update(environment)
+
+
+@pytest.fixture(scope="session")
+def open_folder():
+    """A folder in a path that people really have, and open as pytest's own are not: root's server is another user's."""
+    folder = Path(tempfile.mkdtemp(prefix="Zoë's λ "))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def lab():
+    """The lab in a terminal of its own: ``lab("open", "00", LAB_WORK=…)``; with ``wait=False`` it goes on beside."""
+
+    def run(*arguments, wait=True, command=(), **variables):
+        own = ("LAB_", "PG", "JUPYTER_", "COMPOSE_")
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(own)}
+        environment |= {name: str(value) for name, value in variables.items()}
+        process = subprocess.Popen(
+            [*command, sys.executable, "-m", "migration_lab", *arguments],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            encoding="utf-8",
+            start_new_session=True,
+        )
+        begun.append(process)
+        if wait:
+            process.said = process.communicate(timeout=300)[0]
+        return process
+
+    begun = []
+    yield run
+    for process in begun:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def ordinary_user(open_folder):
+    """The words before a command that make an ordinary user run it, and a folder of that user's."""
+    prefix = Path(sys.base_prefix)
+    if not shutil.which("setpriv") or subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode:
+        pytest.skip("needs setpriv and the right to mount")
+    if not open_to_others(ROOT / ".venv"):
+        pytest.skip(f"an ordinary user can't reach {ROOT}")
+    home = open_folder / "ordinary"
+    home.mkdir(exist_ok=True)
+    shutil.chown(home, "nobody")
+    become = 'exec setpriv --reuid nobody --regid "$(id -g nobody)" --clear-groups "$@"'
+    if not open_to_others(prefix):  # a Python in /root: show it, and it alone, in a namespace of the command's own
+        closed = next(folder for folder in reversed(prefix.parents) if not open_to_others(folder / "below"))
+        aside = open_folder / "python"
+        aside.mkdir(exist_ok=True)
+        show = f'mount --bind "{prefix}" "{aside}" && mount -t tmpfs -o mode=755 tmpfs "{closed}"'
+        show += f' && mkdir -p "{prefix}" && mount --bind "{aside}" "{prefix}"'
+        become = f"{show} && {become}"
+    return ("unshare", "--mount", "--propagation", "private", "sh", "-c", become, "sh"), home
+
+
+@pytest.fixture
+def small_disk(open_folder):
+    """A disk of 6 MB."""
+    disk = open_folder / "disk"
+    disk.mkdir(exist_ok=True)
+    mount = shutil.which("mount")
+    if not mount or subprocess.run([mount, "-t", "tmpfs", "-o", "size=6m", "tmpfs", disk], capture_output=True).returncode:
+        pytest.skip("needs the right to mount a small disk")
+    yield disk
+    subprocess.run(["umount", disk], check=True)

@@ -396,18 +396,6 @@ def test_absent_packages_are_explained(wheels, tmp_path, index, sentence):
     assert explain()(done.stdout + done.stderr).startswith(sentence)
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A disk of 6 MB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = shutil.which("mount")
-    if not mount or subprocess.run([mount, "-t", "tmpfs", "-o", "size=6m", "tmpfs", disk], capture_output=True).returncode:
-        pytest.skip("needs the right to mount a small disk")
-    yield disk
-    subprocess.run(["umount", disk], check=True)
-
-
 def test_disk_that_fills_up_midway_is_told_so(small_disk, wheels, tmp_path):
     """Another program took the room after the check: the set-up ended in a traceback, its log cut off."""
     clone = make_clone(small_disk / "clone", wheels)

@@ -3,6 +3,28 @@
 In a notebook, ``%load_ext migration_lab`` registers the verbs; in a terminal, ``lab`` has the same ones.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .felt import Felt
+    from .trace import Trace
+
+
+def last_trace() -> Trace:
+    """What ``%xray`` saw last in this notebook, as data. Raises LabError before there is anything."""
+    from .xray import last_trace
+
+    return last_trace()
+
+
+def last_traffic() -> Felt:
+    """What the application felt of the last ``%%traffic`` in this notebook. Raises LabError before there was any."""
+    from .traffic import last_traffic
+
+    return last_traffic()
+
 
 def load_ipython_extension(ipython) -> None:
     """Register the lab's magics and a ready ``%sql`` in this kernel."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from .course import Exercise
 from .errors import LabError
@@ -16,14 +16,16 @@ def write(exercise: Exercise, file: str, text: str, workspace: Workspace) -> str
 
     A version of the file that was written elsewhere, in an editor say, is saved under backups/ first.
     """
-    name = PurePosixPath(file)
-    if name.is_absolute() or ".." in name.parts:
+    path = PureWindowsPath(file)  # it takes both kinds of slash
+    if path.anchor or ".." in path.parts:
         raise LabError(f"{file} is not in the exercise's project. Give a path such as migrations/versions/0004_name.py.")
-    project = workspace.project(exercise.place)
+    name, project = PurePosixPath(*path.parts), workspace.project(exercise.place)
     with workspace.locked(exercise.place):
         lay_files(exercise, project, False, workspace)
-        written = workspace.read_json("answers.json", {})
         target, key = project / name, f"{exercise.id}/{name}"
+        if target.is_dir():
+            raise LabError(f"{file} is a folder. Give the path of a file, such as migrations/versions/0004_name.py.")
+        written = workspace.read_json("answers.json", {})
         saved = None
         if target.exists() and content_digest(target) not in (written.get(key), _starter_digest(exercise, name)):
             saved = workspace.back_up(target)

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 
-from .errors import LabError, in_words
+from .errors import LabError, in_words, unimported
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -22,6 +22,9 @@ def main(arguments: list[str] | None = None) -> int:
             return options.verb(options, rest) or 0
     except LabError as error:
         print(error, file=sys.stderr)
+        return 1
+    except ImportError as error:
+        print(f"{unimported(error)}. `lab doctor` says how to mend it.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
@@ -46,6 +49,7 @@ def parser() -> argparse.ArgumentParser:
     verb(hint, "EXERCISE")
     verb(solution, "EXERCISE")
     verb(schema)
+    verb(locks)
     verb(progress)
     verb(doctor)
     verb(stop)
@@ -106,13 +110,18 @@ def solution(options, rest):
 
 def schema(options, rest):
     """draw the tables of the place that is open, with what changed since the last look marked"""
-    from . import lesson
     from .look import look
 
-    place = os.environ.get("LAB_PLACE", "")
-    if not place:
-        raise LabError("No lesson is open in this terminal. `lab open NUMBER` opens one.")
-    print(look(lesson.open(lesson.find(place.removeprefix("lesson_").removeprefix("exercise_")))))
+    print(look(_place()))
+
+
+def locks(options, rest):
+    """show who holds which lock in the database of the place that is open, and who waits for whom"""
+    from .locktree import look
+
+    place = _place()
+    with place.server.connect(place.database) as session:
+        print(look(session))
 
 
 def progress(options, rest):
@@ -142,12 +151,23 @@ def stop(options, rest):
     print("The embedded PostgreSQL is stopped." if stopped else "The embedded PostgreSQL was not running.")
 
 
+def _place():
+    """The lesson or the exercise that is open in this terminal."""
+    from . import lesson
+    from .course import find
+
+    place = os.environ.get("LAB_PLACE", "")
+    if not place:
+        raise LabError("No lesson is open in this terminal. `lab open NUMBER` opens one.")
+    return lesson.open(find(place.removeprefix("lesson_").removeprefix("exercise_")))
+
+
 def _enter(words: str, reset: bool) -> None:
     from . import lesson
-    from .course import Lesson
+    from .course import Lesson, find
     from .progress import Progress
 
-    opened = lesson.open(lesson.find(words), reset)
+    opened = lesson.open(find(words), reset)
     if isinstance(opened.place, Lesson):
         Progress(opened.workspace).opened(opened.place)
     print(opened)

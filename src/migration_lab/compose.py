@@ -15,14 +15,14 @@ HEALTHY_WITHIN = 120  # seconds; a first start also makes the data directory
 
 # What Docker's refusals mean and what to do, by what the engine, Compose or the older docker-compose says.
 REFUSALS = {
-    r"port is already allocated|address already in use|ports are not available": (
+    r"(?i)port is already allocated|address already in use|ports are not available": (
         "Port {port} is taken by another program, so PostgreSQL in Docker can't be published there. "
         "Set LAB_POSTGRES_PORT to a free port, such as 54321, and start again."
     ),
     r"(?i)permission ?(error|denied)": (
         "Docker's socket is closed to you. Add yourself to the group docker, or choose --postgres embedded."
     ),
-    r"(?i)docker daemon|daemon is running|docker API|fetching server API version": (
+    r"(?i)docker daemon|daemon is running|docker API|fetching server API version|error during connect": (
         "Docker is installed but its engine does not answer. Start Docker, or choose --postgres embedded."
     ),
     r"(?i)no space left on device": "Docker's disk is full. Make room (`docker system df` shows what takes it), then start again.",
@@ -51,27 +51,37 @@ def start() -> dict:
 
     Raises LabError with what Docker said.
     """
+    where = address()
+    if health(where["port"]) == "healthy":
+        return where  # `up` takes its time, and after a change of settings makes the container anew: its sessions end
     compose("up", "-d", "postgres")
     deadline = time.monotonic() + HEALTHY_WITHIN
-    while (state := health()) != "healthy":
+    while (state := health(where["port"])) != "healthy":
         if state == "exited" or time.monotonic() > deadline:
-            said = compose("logs", "--no-color", "--tail", "1", "postgres").strip().splitlines()
             raise LabError(
-                f"PostgreSQL in Docker is {state} after waiting for it. It said: {said[-1] if said else 'nothing'}. "
-                "`docker compose logs postgres` has the rest."
+                f"PostgreSQL in Docker did not become ready: Docker calls it {state}, and it said: {last_words()} "
+                "(`docker compose logs postgres` has the rest)."
             )
         time.sleep(0.2)
-    return address()
+    return where
 
 
-def health() -> str:
-    """What Docker says of the service's container: "healthy", "starting", "unhealthy" or "exited"."""
-    container = compose("ps", "-q", "postgres").strip()
-    if not container:
-        return "exited"
-    form = "{{.State.Status}} {{if .State.Health}}{{.State.Health.Status}}{{end}}"
-    status, _, healthy = run("docker", "inspect", "--format", form, container.split()[0]).strip().partition(" ")
-    return healthy or "starting" if status in ("running", "created", "restarting") else "exited"
+def health(port: int) -> str:
+    """What Docker says of the service's container on this port: "healthy", "starting", "unhealthy" or "exited"."""
+    containers = compose("ps", "-q", "postgres").split()
+    form = "{{.State.Status}} {{if .State.Health}}{{.State.Health.Status}}{{end}} {{json .HostConfig.PortBindings}}"
+    inspected = run("docker", "inspect", "--format", form, *containers) if containers else ""
+    for line in inspected.splitlines():  # a start that failed may have left one more
+        status, healthy, published = line.split(" ", 2)
+        if status in ("running", "restarting") and f'"HostPort":"{port}"' in published:
+            return healthy or "starting"
+    return "exited"
+
+
+def last_words() -> str:
+    """The last line of the service's log, without the container's name before it."""
+    said = compose("logs", "--no-color", "--tail", "1", "postgres").strip().splitlines()
+    return said[-1].partition("| ")[2] if said and "| " in said[-1] else "nothing"
 
 
 def compose(*arguments: str) -> str:
@@ -87,11 +97,12 @@ def compose(*arguments: str) -> str:
 
 
 def compose_program() -> tuple[str, ...] | None:
-    """The command that speaks Compose on this machine, v2 first."""
-    if shutil.which("docker"):
-        plugin = subprocess.run(["docker", "compose", "version"], capture_output=True)
-        if plugin.returncode == 0:
-            return ("docker", "compose")
+    """The command that speaks Compose on this machine, v2 first; None without one, or without Docker itself."""
+    if not shutil.which("docker"):
+        return None
+    plugin = subprocess.run(["docker", "compose", "version"], capture_output=True)
+    if plugin.returncode == 0:
+        return ("docker", "compose")
     return ("docker-compose",) if shutil.which("docker-compose") else None
 
 
@@ -106,4 +117,6 @@ def _meaning(said: str) -> str:
     for pattern, meaning in REFUSALS.items():
         if re.search(pattern, said):
             return meaning.format(port=address()["port"])
-    return f"Docker said: {said.splitlines()[-1] if said else 'nothing'}"
+    lines = said.splitlines() or ["nothing"]
+    telling = [line for line in lines if re.search(r"(?i)\berror\b", line)] or lines
+    return f"Docker said: {telling[-1].strip()}"

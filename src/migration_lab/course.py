@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -95,9 +96,7 @@ def find_lesson(words: str) -> Lesson:
     for lesson in lessons().values():
         if wanted in (lesson.number, lesson.number.lstrip("0") or "0", lesson.name, f"{lesson.number}_{lesson.name}"):
             return lesson
-    names = {f"{lesson.number}_{lesson.name}": lesson.number for lesson in lessons().values()}
-    names |= {lesson.name: lesson.number for lesson in lessons().values()}
-    raise LabError(_unknown("lesson", wanted, names, f"Lessons go from {min(lessons())} to {max(lessons())}."))
+    raise LabError(_unknown("lesson", wanted, _lesson_names(), _lessons_listed()))
 
 
 def find_exercise(words: str) -> Exercise:
@@ -105,8 +104,34 @@ def find_exercise(words: str) -> Exercise:
     wanted = words.strip()
     if wanted in exercises():
         return exercises()[wanted]
-    listing = f"The exercises are: {', '.join(exercises())}."
-    raise LabError(_unknown("exercise", wanted, {name: name for name in exercises()}, listing))
+    raise LabError(_unknown("exercise", wanted, _exercise_names(), _exercises_listed()))
+
+
+def find(words: str) -> Lesson | Exercise:
+    """The lesson or the exercise that a person names. Raises LabError that names the nearest of both."""
+    for known in (find_exercise, find_lesson):
+        with suppress(LabError):
+            return known(words)
+    listed = f"{_lessons_listed()} {_exercises_listed()}"
+    raise LabError(_unknown("lesson or exercise", words.strip(), _lesson_names() | _exercise_names(), listed))
+
+
+def _lesson_names() -> dict[str, str]:
+    """What a person may have meant to write → the lesson's number."""
+    names = {f"{lesson.number}_{lesson.name}": lesson.number for lesson in lessons().values()}
+    return names | {lesson.name: lesson.number for lesson in lessons().values()}
+
+
+def _exercise_names() -> dict[str, str]:
+    return {name: name for name in exercises()}
+
+
+def _lessons_listed() -> str:
+    return f"Lessons go from {min(lessons())} to {max(lessons())}."
+
+
+def _exercises_listed() -> str:
+    return f"The exercises are: {', '.join(exercises())}."
 
 
 def _unknown(noun: str, wanted: str, names: dict[str, str], otherwise: str) -> str:

@@ -51,7 +51,7 @@ class Diagram:
         self.title = f"Schema: {_count(len(schema.tables), 'table')}, {_count(len(self.changes), 'change')}"
 
     def __repr__(self) -> str:
-        names, types = _widths([row for box in self.boxes for row in box.rows], "name", "type")
+        names, types = _widths([row for box in self.boxes for row in box.rows if row.type], "name", "type")
         lines = [] if self.boxes else [EMPTY]
         for box in self.boxes:
             notes = ", ".join(filter(None, [box.kind, f"{SIGNS[box.change]} {box.change}".strip()]))
@@ -355,6 +355,7 @@ STRONG = {"added": "#0b57a4", "removed": "#a83a00", "changed": "#7a5b00", "": "#
 FILLS = {"added": "#dbeafe", "removed": "#ffe1d3", "changed": "#fff3bf", "": PAPER}
 GONE, DOTTED, DASHED = ' text-decoration="line-through"', ' stroke-dasharray="1 3"', ' stroke-dasharray="6 4"'
 BOLD, AT_END = ' font-weight="bold"', ' text-anchor="end"'
+INDENTED = "\N{NO-BREAK SPACE}" * 2  # browsers take other spaces off a text's beginning
 
 
 def _svg(diagram: Diagram) -> str:
@@ -368,7 +369,7 @@ def _svg(diagram: Diagram) -> str:
     for change in diagram.changes:
         text = f"{_sign(change.change)} {change.sentence}"
         lines += [
-            (line, STRONG[change.change]) for line in wrap(text, (width - 2 * MARGIN) // CELL, subsequent_indent="  ")
+            (line, STRONG[change.change]) for line in wrap(text, (width - 2 * MARGIN) // CELL, subsequent_indent=INDENTED)
         ]
     height = below + (ROW * len(lines) + MARGIN // 2 if lines else 0)
     parts = [

@@ -14,7 +14,7 @@ from importlib import metadata
 from pathlib import Path
 
 from .course import ROOT
-from .errors import LabError, in_words
+from .errors import LabError, in_words, unimported
 
 PYTHON = (3, 11)
 LOCK = ROOT / "requirements.lock"
@@ -46,7 +46,7 @@ def examine() -> list[Finding]:
         except LabError as error:
             findings.append(Finding(False, str(error)))
         except ImportError as error:
-            findings.append(Finding(False, f"Python can't import {error.name}: {error}", _reinstall()))
+            findings.append(Finding(False, unimported(error), _reinstall("--force-reinstall ")))
     return findings
 
 
@@ -73,16 +73,17 @@ def workspace() -> Iterator[Finding]:
     from .workspace import Workspace, files_in, write_whole
 
     learners = Workspace()
-    probe = learners.state / "doctor"
-    write_whole(probe, "")
-    probe.unlink()
-    closed = [path for path in files_in(learners.state) if not os.access(path, os.W_OK)]
-    if closed:
-        yield Finding(False, f"You may not write to {closed[0]}", f"{learners.path} should be yours: {_give(learners.path)}")
     free = shutil.disk_usage(learners.path).free // 1_000_000
     if free < ROOM_MB:
         yield Finding(False, f"{learners.path} has {free:,} MB of room", f"The course takes up to {ROOM_MB:,} MB: make room.")
+    places = (learners.path, learners.state, *files_in(learners.state))
+    closed = [path for path in places if not os.access(path, os.W_OK)]
+    if closed:
+        yield Finding(False, f"You may not write to {closed[0]}", f"{learners.path} should be yours: {_give(learners.path)}")
     if not closed and free >= ROOM_MB:
+        probe = learners.state / "doctor"
+        write_whole(probe, "A disk with room may still refuse: a quota, or a failure of its own.")
+        probe.unlink()
         yield Finding(True, f"Your files are in {learners.path}, with {free:,} MB of room")
 
 
@@ -129,16 +130,16 @@ def docker() -> Iterator[Finding]:
     from . import compose, postgres
     from .embedded import is_free
 
-    health = compose.health()
-    port = compose.address()["port"]
+    where = compose.address()
+    port = where["port"]
+    health = compose.health(port)
     if health == "healthy":
-        yield from answers("docker", postgres.as_url(**compose.address()))
+        yield from answers("docker", postgres.as_url(**where))
     elif health != "exited":
-        logged = compose.compose("logs", "--no-color", "--tail", "1", "postgres").strip()
         mend = "Try again in a moment." if health == "starting" else "`docker compose logs postgres` has the rest."
-        yield Finding(False, f"PostgreSQL in Docker is {health}; it said: {logged or 'nothing'}", mend)
+        yield Finding(False, f"PostgreSQL in Docker is {health}; it said: {compose.last_words()}", mend)
     elif is_free(port):
-        yield Finding(True, f"Docker answers; PostgreSQL in it is not running, and the next start publishes it on port {port}")
+        yield Finding(True, f"Docker answers; PostgreSQL in it is not on port {port} yet, and the next start brings it there")
     else:
         yield Finding(False, f"Port {port} is taken by another program", "Set LAB_POSTGRES_PORT to a free port, such as 54321.")
 
@@ -181,8 +182,8 @@ def _off(name: str, version: str) -> str:
     return "" if installed == version else f"{name} is {installed}, not {version}"
 
 
-def _reinstall() -> str:
-    return f'Put them back with: "{sys.executable}" -m pip install --require-hashes -r "{LOCK}"'
+def _reinstall(option: str = "") -> str:
+    return f'Put them back with: "{sys.executable}" -m pip install {option}--require-hashes -r "{LOCK}"'
 
 
 def _stranger(path: Path) -> str:

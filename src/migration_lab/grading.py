@@ -10,7 +10,7 @@ import itertools
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
@@ -22,17 +22,18 @@ import psycopg
 from psycopg import sql
 
 from . import lesson, startstate
-from .command import AlembicError
+from .command import AlembicError, sentence
 from .course import Exercise
-from .errors import LabError
+from .errors import LabError, in_words
 from .postgres import Server, environment, server
 from .runner import Runner, Stopped
 from .schema import diff, snapshot
+from .trace import Trace
 from .workspace import IGNORED, Workspace, files_in
 
 SECONDS = 30  # for each Alembic command of a grading
 TIMEOUTS = {
-    "statement_timeout": f"{SECONDS}s",
+    "statement_timeout": f"{SECONDS - 5}s",  # first of all: the server's refusal leads to the line at fault
     "lock_timeout": "10s",
     "idle_in_transaction_session_timeout": f"{SECONDS}s",
 }
@@ -71,17 +72,34 @@ class Graded:
     """What an exercise's ``check(db)`` looks at: the database after the learner's upgrade.
 
     ``start`` and ``schema`` are the schema before and after, ``start_revision`` is where it began (None: at base),
-    ``project`` is the copy of the learner's project.
+    ``trace`` is what x-ray saw of the upgrade, ``project`` is the copy of the learner's project.
     """
 
-    def __init__(self, running: Server, database: str, project: Path, session: psycopg.Connection):
+    trace: Trace
+
+    def __init__(self, running: Server, database: str, project: Path, session: psycopg.Connection, runner: Runner):
         self.running, self.database, self.project, self.session = running, database, project, session
+        self.runner = runner
         self.start = self.schema = snapshot(session)
         self.start_revision = lesson.revision(running, database)
         self.began = session.execute("SELECT pg_current_xact_id()::xid").fetchone()[0]
 
-    def upgraded(self) -> None:
+    def upgrade(self) -> None:
+        """The upgrade that is graded."""
+        self.trace = self.alembic("upgrade", "head")
         self.schema = snapshot(self.session)
+
+    def alembic(self, *arguments: str) -> Trace:
+        """Run one more Alembic command on the graded database: what x-ray saw of it.
+
+        Raises AlembicError, with its ``trace``, where the command fails.
+        """
+        variables = environment(self.running.database_url(self.database)) | {"PYTHONDONTWRITEBYTECODE": "1"}
+        try:
+            return self.runner.alembic(arguments, self.project, variables, SECONDS)
+        except AlembicError:
+            self.running.connect().close()  # a LabError where it is the server that went away
+            raise
 
     def rows(self, query: str | sql.Composed, *parameters) -> list[tuple]:
         """The rows of a query; what it changes is rolled back."""
@@ -133,6 +151,7 @@ class Graded:
         applied = {row[0] for row in self.rows("SELECT version_num FROM alembic_version")}
         return list(script.iterate_revisions(tuple(applied), self.start_revision or "base"))
 
+
 def check(exercise: Exercise, workspace: Workspace | None = None) -> Grade:
     """Grade the files that stand in the learner's project of this exercise.
 
@@ -159,46 +178,53 @@ def attempted(exercise: Exercise, project: Path) -> bool:
 def grade_folder(exercise: Exercise, project: Path, workspace: Workspace) -> Grade:
     """Grade an Alembic project, wherever it stands, as an answer to an exercise."""
     try:
-        running = server(workspace=workspace)
-        with _scratch(running, exercise, workspace) as database, _copy(project) as copy:
-            return _graded(exercise, running, database, copy)
+        with in_words():
+            running = server(workspace=workspace)
+            with _scratch(running, exercise, workspace) as database, _copy(project) as copy:
+                return _graded(exercise, running, database, copy)
     except LabError as error:
         return Grade(exercise, Outcome.COULD_NOT_RUN, f"{error} Your answer is not the cause.", at_fault=False)
-    except psycopg.OperationalError as error:
-        said = str(error).strip().splitlines()[0]
-        sentence = f"the server went away during the check ({said}). `lab doctor` helps. Your answer may not be the cause."
-        return Grade(exercise, Outcome.COULD_NOT_RUN, sentence, at_fault=False)
 
 
 def _graded(exercise: Exercise, running: Server, database: str, project: Path) -> Grade:
     checks = _load(exercise)
-    variables = environment(running.database_url(database)) | {"PYTHONDONTWRITEBYTECODE": "1"}
     with Runner.ready() as runner, running.connect(database) as session:
-
-        def alembic(*arguments: str) -> None:
-            runner.alembic(arguments, project, variables, SECONDS)
-
-        graded = Graded(running, database, project, session)
+        graded = Graded(running, database, project, session, runner)
         try:
-            alembic("upgrade", "head")
-            graded.upgraded()
+            graded.upgrade()
             checks.check(graded)
             if exercise.round_trip:
-                _round_trip(alembic, graded)
+                _round_trip(graded)
         except NotYet as finding:
             return Grade(exercise, Outcome.NOT_YET, str(finding))
         except AlembicError as error:
             meaning = checks.explain(error) if hasattr(checks, "explain") else None
             return Grade(exercise, Outcome.COULD_NOT_RUN, f"`alembic upgrade head` failed.\n{_quoted(error)}{_below(meaning)}")
         except Stopped as end:
-            return Grade(exercise, Outcome.COULD_NOT_RUN, f"your migration {end}. Nothing of the lab was harmed.")
+            return Grade(exercise, Outcome.COULD_NOT_RUN, f"{end}. Nothing of the lab was harmed.")
+        except LabError:
+            raise
+        except Exception as error:
+            running.connect().close()
+            return Grade(exercise, Outcome.NOT_YET, _unforeseen(error, graded))
     return Grade(exercise, Outcome.PASSED, getattr(checks, "PASSED", "your database is what was asked for."))
 
 
-def _round_trip(alembic: Callable[..., None], graded: Graded) -> None:
+def _unforeseen(error: Exception, graded: Graded) -> str:
+    """What to say where the check itself failed at the database that the migration has left."""
+    if isinstance(error, psycopg.errors.LockNotAvailable | psycopg.errors.QueryCanceled):
+        why = "A session that your migration opened still holds a lock. Close every session that a migration opens."
+    elif isinstance(error, psycopg.OperationalError):
+        why = "Your migration ended the check's own session. A migration leaves the sessions of others alone."
+    else:
+        why = f"It stands otherwise than was foreseen:{_listed(diff(graded.start, graded.schema))}"
+    return f"the upgrade ran, but the check could not look at the database ({sentence(error)}).\n  {why}"
+
+
+def _round_trip(graded: Graded) -> None:
     """Down must lead back to the start, and up again to the same goal. Raises NotYet where it does not."""
     try:
-        alembic("downgrade", graded.start_revision or "base")
+        graded.alembic("downgrade", graded.start_revision or "base")
     except AlembicError as error:
         raise NotYet(
             f"the upgrade is right, but `alembic downgrade` failed.\n{_quoted(error)}\n"
@@ -210,7 +236,7 @@ def _round_trip(alembic: Callable[..., None], graded: Graded) -> None:
             f"{_listed(left)}\n  downgrade() takes back all that upgrade() did, and no more."
         )
     try:
-        alembic("upgrade", "head")
+        graded.alembic("upgrade", "head")
     except AlembicError as error:
         raise NotYet(f"up and down work once, but the second upgrade failed.\n{_quoted(error)}") from None
     if left := diff(graded.schema, snapshot(graded.session)):
@@ -239,8 +265,8 @@ def _scratch(running: Server, exercise: Exercise, workspace: Workspace) -> Itera
                 session.execute(command.format(sql.Identifier(database), sql.Identifier(setting), sql.Literal(value)))
             yield database
         finally:
-            if not session.closed and not session.broken:
-                startstate.drop_database(session, database)
+            with running.connect() as another:  # a migration may have ended every session that it found
+                startstate.drop_database(another, database)
 
 
 @contextmanager

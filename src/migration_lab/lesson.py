@@ -12,11 +12,10 @@ from pathlib import Path
 from sqlalchemy import URL
 
 from . import startstate
-from .course import Exercise, Lesson, find_exercise, find_lesson
+from .course import Exercise, Lesson
 from .embedded import programs
-from .errors import LabError
 from .postgres import Server, environment, server
-from .workspace import Workspace, content_digest
+from .workspace import Workspace, content_digest, write_whole
 
 
 @dataclass(frozen=True)
@@ -53,15 +52,8 @@ class Opened:
             "PATH": os.pathsep.join(folders + path),
             "PYTHONDONTWRITEBYTECODE": "1",  # a revision written again within the second must not run from a stale cache
             "LAB_PLACE": self.place.place,
+            "LAB_WORK": str(self.workspace.path),  # a relative one would mean another folder from the project
         }
-
-
-def find(words: str) -> Lesson | Exercise:
-    """The lesson or the exercise that a person names; an exercise's id wins over a near lesson."""
-    try:
-        return find_exercise(words)
-    except LabError:
-        return find_lesson(words)
 
 
 def open(place: Lesson | Exercise, reset: bool = False, workspace: Workspace | None = None) -> Opened:
@@ -89,22 +81,23 @@ def database_name(place: str, running: Server, workspace: Workspace) -> str:
 def lay_files(place: Lesson | Exercise, project: Path, reset: bool, workspace: Workspace) -> Path | None:
     """Give a place its files; with ``reset`` its first ones. Returns where the learner's were saved, if they were.
 
-    The folder itself stays the same one: another kernel or a terminal may be working in it.
+    Files of an earlier version of the course give way to today's where nobody has touched them. The folder itself
+    stays the same one: another kernel or a terminal may be working in it.
     """
-    laid = (project / ".laid").exists()
-    if laid and not reset:
-        return None
+    marker = project / ".laid"
     with tempfile.TemporaryDirectory() as folder:
         start = Path(folder) / "start"
         startstate.lay_start(start, place)
-        (start / ".laid").touch()
-        touched = project.exists() and content_digest(project) != content_digest(start)
-        saved = workspace.back_up(project) if touched else None
+        newest = content_digest(start)
+        laid = marker.read_text(encoding="utf-8") if marker.exists() else None
+        mine = content_digest(project) if project.exists() else None
+        if laid is not None and not reset and (laid == newest or mine != laid):
+            return None
+        saved = workspace.back_up(project) if mine not in (None, laid, newest) else None
         if project.exists():
             empty(project)
-        marker = start / ".laid"
-        shutil.copytree(start, project, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".laid"))
-        shutil.copy(marker, project)  # last: without it, the next opening lays the files again
+        shutil.copytree(start, project, dirs_exist_ok=True)
+        write_whole(marker, newest)  # last: without it, the next opening lays the files again
     return saved
 
 
@@ -124,6 +117,7 @@ def database_exists(running: Server, database: str) -> bool:
 def revision(running: Server, database: str) -> str | None:
     """The revisions in ``alembic_version``, joined by commas; None before the first migration."""
     with running.connect(database) as session:
+        session.execute("SET lock_timeout = '2s'")  # a migration in another session may hold the table for ever
         if session.execute("SELECT to_regclass('alembic_version')").fetchone()[0] is None:
             return None
         rows = session.execute("SELECT version_num FROM alembic_version ORDER BY 1").fetchall()

@@ -10,6 +10,7 @@ from .schema import Schema, snapshot
 def look(opened: Opened) -> Diagram:
     """The picture of the schema; the first look after opening or resetting marks nothing."""
     with opened.server.connect(opened.database) as session:
+        session.execute("SET lock_timeout = '2s'")  # a transaction left open may hold a table for ever
         now = snapshot(session)
         # A reset makes another database of the same name: a look at the earlier one is no look at this.
         born = str(session.execute("SELECT oid FROM pg_database WHERE datname = current_database()").fetchone()[0])

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import ast
+import atexit
 import functools
 import os
+import re
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from html import escape
+from types import CodeType
 
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, cell_magic, line_cell_magic, line_magic, magics_class, needs_local_scope
@@ -16,13 +21,26 @@ from sql.connection import Connection as SqlConnection
 from sql.magic import SqlMagic
 from sqlalchemy import event
 
-from . import answers, command, grading, look
+from . import answers, chart, command, grading, locktree, look
 from . import lesson as lessons
 from .course import Exercise, Lesson, find_exercise, find_lesson
 from .errors import LabError, in_words
 from .progress import Progress, report
 from .runner import Runner
+from .sessions import Sessions
+from .trace import Trace
+from .traffic import Traffic, asked
 from .workspace import Workspace
+from .xray import watching
+
+# What ipython-sql can't do, by its own words, and what can.
+INSTEAD_OF_SQL = {
+    "does not support transactions": "%sql commits after every statement, so it knows no BEGIN. "
+    "A transaction takes `%%session NAME`, psql, or SQLAlchemy's `with engine.begin()`.",
+    "required for bind parameter": "%sql takes a colon with a name after it for a Python variable of yours, "
+    """and there is none of that name. In a JSON literal write a space after the colon: '{"a": 1}'.""",
+    "pgspecial": "%sql knows SQL only. psql's own commands work in a shell: !psql -c '\\d users'",
+}
 
 
 def verb(method: Callable) -> Callable:
@@ -43,9 +61,12 @@ class LabMagics(Magics):
     def __init__(self, shell: InteractiveShell):
         super().__init__(shell)
         self.opened: lessons.Opened | None = None
+        self.sessions: Sessions | None = None
+        self.under_traffic: Traffic | None = None
         self.sql_magic = SqlMagic(shell)
         self.sql_magic.displaycon = self.sql_magic.feedback = False
         self.sql_magic.short_errors = True
+        atexit.register(self._close_sessions)
 
     @line_magic
     @verb
@@ -67,7 +88,22 @@ class LabMagics(Magics):
     @verb
     def alembic(self, line: str) -> None:
         """%alembic …: Alembic's command line, in the place that is open."""
-        command.run(shlex.split(line), self._place().project, sys.stdout)
+        project, arguments = self._place().project, _arguments("alembic", line)
+        with self._watching(line) if self.under_traffic else nullcontext():
+            command.run(arguments, project, sys.stdout)
+
+    @line_magic
+    @verb
+    def xray(self, line: str) -> None:
+        """%xray …: Alembic's command line, and what each statement of it did to the server."""
+        project, arguments = self._place().project, _arguments("xray", line)
+        trace = None
+        try:
+            with self._watching(line) as trace:
+                command.run(arguments, project, sys.stdout)
+        finally:
+            if trace:
+                display(trace)
 
     @line_cell_magic
     @needs_local_scope
@@ -75,8 +111,57 @@ class LabMagics(Magics):
     def sql(self, line: str, cell: str = "", local_ns: dict | None = None):
         """%sql …, %%sql: run SQL in the database of the place that is open (ipython-sql)."""
         self._place()
-        result = self.sql_magic.execute(line, cell, local_ns)
+        try:
+            result = self.sql_magic.execute(line, cell, local_ns)
+        except Exception as error:  # ipython-sql shortens what the server refuses, not what it refuses itself
+            raise LabError(_why_not(error)) from None
         return result if getattr(result, "pretty", True) else None
+
+    @line_cell_magic
+    @verb
+    def session(self, line: str, cell: str | None = None) -> None:
+        """%%session NAME [--no-wait]: run SQL in a second session that stays open. %session NAME --close ends it."""
+        self._place()
+        name, option, script = _session_words(line, cell)
+        if option == "--close":
+            self.sessions.close(name)
+            return
+        if script is None:
+            outcomes = [self.sessions.outcome(name)]
+        else:
+            outcomes = self.sessions.run(name, script, wait=option != "--no-wait")
+        for outcome in outcomes:
+            if outcome.said:
+                display(outcome)
+            if outcome.error:
+                raise LabError(outcome.error)
+
+    @line_magic
+    @verb
+    def locks(self, line: str) -> None:
+        """%locks: who holds which lock, and who waits for whom."""
+        place = self._place()
+        with place.server.connect(place.database) as second:
+            display(locktree.look(second))
+
+    @cell_magic
+    def traffic(self, line: str, cell: str) -> None:
+        """%%traffic TABLE …: run the cell while readers and writers work on the table, then draw what they felt."""
+        __tracebackhide__ = True
+        with in_words():
+            place = self._place()
+            traffic = Traffic(place.url, project=place.project, **asked(line))
+        body = _compiled(self.shell, cell)
+        try:
+            with traffic:
+                self.under_traffic = traffic
+                for code in body:
+                    exec(code, self.shell.user_ns)
+        finally:
+            self.under_traffic = None
+            if traffic.felt:
+                display(traffic.felt)
+                display(chart.caption(traffic.felt), raw=True)
 
     @line_magic
     @verb
@@ -125,25 +210,42 @@ class LabMagics(Magics):
         """%progress: what is done, what is next."""
         print(report(Progress(Workspace())))
 
+    @contextmanager
+    def _watching(self, line: str) -> Iterator[Trace]:
+        """X-ray a command, for the chart too where traffic runs meanwhile."""
+        with watching(line) as trace:
+            if self.under_traffic:
+                self.under_traffic.traces.append(trace)
+            yield trace
+
     def _open(self, place: Lesson | Exercise, reset: bool) -> None:
-        self._disconnect()
+        self._leave()
         opened = lessons.open(place, reset)
         os.environ.update(opened.variables())
         os.chdir(opened.project)
         self._connect(opened)
-        self.opened = opened
+        self.opened, self.sessions = opened, Sessions(opened)
         print(opened)
 
     def _connect(self, opened: lessons.Opened) -> None:
-        connection = SqlConnection(opened.url.render_as_string(hide_password=False))
+        named = {"application_name": "%sql"}
+        connection = SqlConnection(opened.url.render_as_string(hide_password=False), named)
         event.listen(connection.internal_connection.engine, "handle_error", _brief)
 
-    def _disconnect(self) -> None:
+    def _leave(self) -> None:
+        """Leave the place that was open: its sessions, which a reset had to end, and its folder, which may be gone."""
+        self.opened = None
+        self._close_sessions()
+        os.chdir(Workspace().path)
         for connection in SqlConnection.connections.values():
             connection.internal_connection.invalidate()
             connection.internal_connection.close()
         SqlConnection.connections.clear()
         SqlConnection.current = None
+
+    def _close_sessions(self) -> None:
+        if self.sessions:
+            self.sessions.close()
 
     def _place(self) -> lessons.Opened:
         if self.opened is None:
@@ -161,9 +263,37 @@ def register(shell: InteractiveShell) -> None:
     shell.register_magics(LabMagics(shell))
 
 
+def _compiled(shell: InteractiveShell, cell: str) -> list[CodeType]:
+    """A cell's body as the cell itself would run: its magics too, and the value of a last expression shown."""
+    code = shell.transform_cell(cell)
+    name = shell.compile.cache(code, shell.execution_count, raw_code=cell)
+    try:
+        *statements, last = shell.compile.ast_parse(code, filename=name).body or [ast.Pass()]
+    except SyntaxError as error:
+        line = (error.lineno or 1) + 1
+        raise LabError(f"SyntaxError: {error.msg}\n  in line {line} of the cell: {(error.text or '').strip()}") from None
+    if isinstance(last, ast.Expr):
+        ending = shell.compile(ast.Interactive([last]), name, "single")
+    else:
+        ending = shell.compile(ast.fix_missing_locations(ast.Module([last], [])), name, "exec")
+    return [shell.compile(ast.Module(statements, []), name, "exec"), ending]
+
+
 def _with_reset(line: str) -> tuple[str, bool]:
     words = line.split()
     return " ".join(word for word in words if word != "--reset"), "--reset" in words
+
+
+def _session_words(line: str, cell: str | None) -> tuple[str, str, str | None]:
+    """The session's name, the option, and the SQL, None where there is none to run."""
+    said = re.fullmatch(r"([^\s-]\S*)(?:\s+(--no-wait|--close))?(?:\s+((?!--).+))?", line.strip(), re.S)
+    name, option, sql = said.groups() if said else (None, None, None)
+    if not name or (cell is not None and (sql or option == "--close")) or (sql and option == "--close"):
+        raise LabError(
+            "A session's cell begins with `%%session NAME`, or `%%session NAME --no-wait` to let it run in the "
+            "background. `%session NAME` shows what became of that, `%session NAME --close` ends the session."
+        )
+    return name, option or "", sql if cell is None else cell
 
 
 def _exercise_and_file(line: str) -> tuple[Exercise, str]:
@@ -173,10 +303,25 @@ def _exercise_and_file(line: str) -> tuple[Exercise, str]:
     return find_exercise(words[0]), words[1]
 
 
+def _arguments(verb: str, line: str) -> list[str]:
+    try:
+        return shlex.split(line)
+    except ValueError as error:
+        raise LabError(f"%{verb} {line}: {error}. A quotation mark is missing, or needs a backslash before it.") from None
+
+
 def _brief(context) -> None:
     """Leave PostgreSQL's own sentence of an error: not the statement again, and no link about SQLAlchemy."""
     if error := context.sqlalchemy_exception:
         error.statement = error.code = None
+
+
+def _why_not(error: Exception) -> str:
+    said = str(error).splitlines()[0] if str(error) else type(error).__name__
+    for fragment, instead in INSTEAD_OF_SQL.items():
+        if fragment in said:
+            return instead
+    return said
 
 
 def _show(text: str) -> None:

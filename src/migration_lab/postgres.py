@@ -94,7 +94,8 @@ def server(choice: str | None = None, workspace: Workspace | None = None) -> Ser
     elif kind == "docker":
         from . import compose
 
-        url = as_url(**compose.start())
+        with (workspace or Workspace()).locked("postgres"):  # two `up` at once make two networks of one name
+            url = as_url(**compose.start())
     else:
         url = parse(address)
     return meet(kind, url)
@@ -118,7 +119,8 @@ def chosen(choice: str | None = None) -> tuple[str, str | None]:
     if "://" in choice:
         return "url", choice
     raise LabError(
-        f'There is no server "{choice}". Say embedded, docker, or a URL such as postgresql://me:secret@host:5432/postgres.'
+        f'There is no server "{choice.split("@")[-1]}". '
+        "Say embedded, docker, or a URL such as postgresql://me:secret@host:5432/postgres."
     )
 
 

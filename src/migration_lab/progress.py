@@ -73,11 +73,13 @@ class Progress:
     def _read(self) -> dict:
         state = {"lessons": {}, "exercises": {}}
         try:
-            found = json.loads(self.path.read_text(encoding="utf-8"))
-            return state | {key: found[key] for key in state if isinstance(found.get(key), dict)}
+            found = state | json.loads(self.path.read_text(encoding="utf-8"))
+            if not _is_whole(found):
+                raise ValueError
+            return found
         except FileNotFoundError:
             return state
-        except (ValueError, AttributeError):
+        except (ValueError, TypeError):
             self.workspace.back_up(self.path)
             return state
 
@@ -87,6 +89,15 @@ class Progress:
             state = self._read()
             yield state
             write_whole(self.path, json.dumps(state, indent=1, ensure_ascii=False) + "\n")
+
+
+def _is_whole(state: dict) -> bool:
+    """Whether a file holds what this module writes; a person may have edited it."""
+    kinds = {"passed": str, "tries": list, "hints": int}
+    return all(isinstance(state[key], dict) for key in ("lessons", "exercises")) and all(
+        isinstance(entry, dict) and all(isinstance(entry.get(key, kind()), kind) for key, kind in kinds.items())
+        for entry in state["exercises"].values()
+    )
 
 
 def report(progress: Progress) -> str:

@@ -8,20 +8,26 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from queue import SimpleQueue
+from typing import TextIO
 
 from .command import AlembicError, run
+from .trace import Trace
+from .xray import watching
 
 # A kernel's interrupt goes to its whole process group; the runner's end is its parent's decision.
 APART = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if sys.platform == "win32" else {"process_group": 0}
 
 
 class Stopped(Exception):
-    """The runner ended before its command did. ``str()`` is a sentence without the subject."""
+    """The runner ended before its command did. ``str()`` is a sentence without its full stop."""
 
 
 class Runner:
@@ -31,11 +37,12 @@ class Runner:
 
     def __init__(self):
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "migration_lab.runner"],
+            [sys.executable, "-P", "-m", "migration_lab.runner"],  # -P: a learner's json.py is not Python's
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             encoding="utf-8",
+            cwd=sys.prefix,  # the folder that one is in when it is warmed up may be gone when it is used
             **APART,
         )
 
@@ -57,44 +64,52 @@ class Runner:
     def __exit__(self, *_) -> None:
         self.end()
 
-    def alembic(self, arguments: Sequence[str], project: Path, variables: dict[str, str], seconds: float) -> None:
-        """Run an Alembic command in ``project``. Raises AlembicError as ``command.run`` does.
+    def alembic(self, arguments: Sequence[str], project: Path, variables: dict[str, str], seconds: float) -> Trace:
+        """Run an Alembic command in ``project`` under x-ray. Raises AlembicError, with its ``trace``, as ``command.run`` does.
 
         Raises Stopped where the command is not done in time or takes the process down with it.
         """
         job = {"arguments": list(arguments), "project": str(project), "variables": variables}
+        answer = ""
         late = threading.Event()
         timer = threading.Timer(seconds, lambda: (late.set(), self.end()))
         timer.start()
         try:
-            self.process.stdin.write(json.dumps(job) + "\n")
-            self.process.stdin.flush()
-            answer = self.process.stdout.readline()
-        except OSError:
-            answer = ""
+            with suppress(OSError):
+                self.process.stdin.write(json.dumps(job) + "\n")
+                self.process.stdin.flush()
+                answer = self.process.stdout.readline()
+            if not answer:
+                self.process.wait()
         finally:
             timer.cancel()
+        command = f"`alembic {' '.join(arguments)}`"
         if late.is_set():
-            raise Stopped(f"was not done within {seconds:g} seconds and was stopped")
+            raise Stopped(f"{command} was not done within {seconds:g} seconds and was stopped")
         if not answer:
-            raise Stopped(f"ended its own process (exit status {self.process.wait()}) before it was done")
-        if failure := json.loads(answer):
-            raise AlembicError(**failure)
+            raise Stopped(f"{command} ended its own process (exit status {self.process.returncode}) before it was done")
+        told = json.loads(answer)
+        trace = Trace.from_dict(told["trace"])
+        if told["failure"]:
+            error = AlembicError(**told["failure"])
+            error.trace = trace
+            raise error
+        return trace
 
     def end(self) -> None:
         """Kill the process and every process that a migration has started from it."""
         import psutil
 
-        try:
+        family = []
+        with suppress(psutil.NoSuchProcess):
             family = psutil.Process(self.process.pid).children(recursive=True)
-        except psutil.NoSuchProcess:
-            family = []
+        if sys.platform != "win32":  # those whose parent has ended are no children any more, but still of the group
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.process.pid, signal.SIGKILL)
         self.process.kill()
         for process in family:
-            try:
+            with suppress(psutil.NoSuchProcess):
                 process.kill()
-            except psutil.NoSuchProcess:
-                pass
         self.process.wait()
 
 
@@ -113,18 +128,21 @@ class _Tail:
 
 
 def main() -> None:
-    """Serve the parent until it closes the pipe."""
-    jobs = os.fdopen(os.dup(0), encoding="utf-8")
+    """Serve the parent until it closes the pipe or dies, be it in the middle of a migration that loops for ever."""
+    stream = os.fdopen(os.dup(0), encoding="utf-8")
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     nothing = os.open(os.devnull, os.O_RDWR)
-    for stream in (0, 1, 2):
-        os.dup2(nothing, stream)
-    for line in jobs:
-        job = json.loads(line)
+    for standard in (0, 1, 2):
+        os.dup2(nothing, standard)
+    jobs = SimpleQueue()
+    threading.Thread(target=_listen, args=(stream, jobs), daemon=True).start()
+    while True:
+        job = jobs.get()
         os.environ.update(job["variables"])
         failure, printed = None, _Tail()
         try:
-            run(job["arguments"], Path(job["project"]), printed)
+            with watching(" ".join(job["arguments"])) as trace:
+                run(job["arguments"], Path(job["project"]), printed)
         except AlembicError as error:
             failure = {
                 "sentence": error.sentence,
@@ -133,8 +151,14 @@ def main() -> None:
                 "sqlstate": error.sqlstate,
                 "printed": printed.text,
             }
-        answers.write(json.dumps(failure) + "\n")
+        answers.write(json.dumps({"failure": failure, "trace": trace.to_dict()}) + "\n")
         answers.flush()
+
+
+def _listen(stream: TextIO, jobs: SimpleQueue) -> None:
+    for line in stream:
+        jobs.put(json.loads(line))
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -5,9 +5,12 @@
 >>> [str(change) for change in diff(before, snapshot(connection))]
 ['column users.phone was added: character varying(20), nullable']
 
-A snapshot holds what ``pg_dump --schema-only`` writes, but for owners: two are equal (``==``) exactly when ``diff`` finds
-nothing between them. The order of a table's columns is kept, and is not a difference. Left out are the system's schemas,
-what belongs to an extension, and every table named alembic_version.
+A snapshot holds what ``pg_dump --schema-only --no-owner`` writes: two are equal (``==``) exactly when ``diff`` finds nothing
+between them, and when their dumps are equal, but for this. An INVALID index, which pg_dump passes over, is a difference.
+None are the order of a table's columns, the name of a NOT NULL constraint, and whether what a table inherits is its own
+as well. Every table named alembic_version is left out, and what applications seldom make: default privileges,
+publications and subscriptions, foreign servers, collations, operators, casts, languages, text search, tablespaces, the
+inside of aggregates and range types, and comments on a type's parts.
 """
 
 import json
@@ -38,7 +41,8 @@ class Column:
 
     ``nullable``: may a row hold NULL? Also while a NOT NULL constraint is NOT VALID (PostgreSQL 18), which is then among
     the table's constraints. ``identity`` is 'ALWAYS' or 'BY DEFAULT'; ``generated`` the expression and where its value
-    is kept, '(price * 2) STORED'; ``settings`` what differs from its type's own, 'COLLATE "C"'.
+    is kept, '(price * 2) STORED'; ``settings`` what differs from its type's own, 'COLLATE "C"'; ``privileges`` what GRANT
+    and REVOKE have changed, 'GRANT SELECT TO reader'.
     """
 
     label: ClassVar[str] = "column {owner}.{thing.name}"
@@ -143,6 +147,13 @@ class Type(Definition):
 
 
 @dataclass(frozen=True)
+class EventTrigger(Trigger):
+    """An event trigger, which no table has; see https://www.postgresql.org/docs/18/event-triggers.html."""
+
+    label: ClassVar[str] = Definition.label
+
+
+@dataclass(frozen=True)
 class Sequence(Definition):
     """A sequence, but for its current value; ``owned_by`` is the column that it is dropped with, 'users.id'."""
 
@@ -165,7 +176,7 @@ class Schema:
     extensions: dict[str, Definition] = named(Definition)
     schemas: dict[str, Definition] = named(Definition)
     statistics: dict[str, Definition] = named(Definition)
-    event_triggers: dict[str, Trigger] = named(Trigger)
+    event_triggers: dict[str, EventTrigger] = named(EventTrigger)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dicts and lists, ready for JSON."""
@@ -241,8 +252,10 @@ class Change:
         if self.kind != "changed":
             return f"{self.object} was {self.kind}: {_description(self.after or self.before)}".removesuffix(": ")
         now, was = _say(self.attribute, self.after, self.before), _say(self.attribute, self.before, self.after)
-        sentence = SENTENCES.get(self.attribute, f"has {self.attribute} {{now}}, had {{was}}")
-        return f"{self.object} {sentence.format(now=now, was=was)}"
+        if sentence := SENTENCES.get(self.attribute):
+            return f"{self.object} {sentence.format(now=now, was=was)}"
+        has = f"no {self.attribute}" if now == "none" else f"{self.attribute} {now}"
+        return f"{self.object} has {has}, had {was}"
 
 
 IS = "is {now}, was {was}"
@@ -258,6 +271,7 @@ SAYINGS = {
     ("validated", False): "NOT VALID",
     ("valid", True): "valid",
     ("valid", False): "INVALID",
+    ("owned_by", None): "no column",
 }
 
 
@@ -328,13 +342,17 @@ def _say(attribute: str, value: Any, other: Any = None) -> str:
         return f"({', '.join(value)})" if value else "none"
     if not isinstance(value, str):
         return SAYINGS.get((attribute, value), "none")
-    lines = value.splitlines()
-    common = (other or "").splitlines()
-    return " ".join(line.strip() for line in [line for line in lines if line not in common] or lines)
+    lines, others = value.splitlines(), (other or "").splitlines()
+    own = [line for line in lines if line not in others]
+    if not own and set(others) - set(lines):
+        return "without that"
+    return " ".join(line.strip() for line in own or lines)
 
 
 # --- the catalogs -----------------------------------------------------------------------------------------------------
 # One query gives the JSON that Schema.from_dict reads: each list below selects one dataclass's fields, by their names.
+
+LINE = r"E'\n'"  # between a definition's parts: a Change shows the lines that differ
 
 
 def words(code: str, meanings: dict[str, str]) -> str:
@@ -373,9 +391,19 @@ def comment(catalog: str, oid: str) -> str:
 
 
 def privileges(acl: str, kind: str, owner: str) -> str:
-    """SQL for the privileges, if GRANT or REVOKE changed them; kind as in acldefault()."""
-    return f"""CASE WHEN {acl} <> acldefault('{kind}', {owner})
-               THEN ARRAY(SELECT unnest({acl})::text ORDER BY 1) END AS privileges"""
+    """SQL for what GRANT and REVOKE have changed, in whatever order; kind as in acldefault()."""
+    default = f"acldefault('{kind}', {owner})"
+
+    def only(here: str, there: str, command: str, to: str) -> str:
+        items = "SELECT grantee, is_grantable, privilege_type FROM aclexplode({})"
+        return f"""
+            SELECT concat_ws(' ', '{command}', string_agg(privilege_type, ', ' ORDER BY privilege_type), '{to}',
+                CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END,
+                CASE WHEN is_grantable THEN 'WITH GRANT OPTION' END) COLLATE "C" AS change
+            FROM ({items.format(here)} EXCEPT {items.format(there)}) AS p GROUP BY grantee, is_grantable"""
+
+    changes = f"{only(acl, default, 'GRANT', 'TO')} UNION ALL {only(default, acl, 'REVOKE', 'FROM')}"
+    return f"CASE WHEN {acl} IS NOT NULL THEN ARRAY({changes} ORDER BY change) END AS privileges"
 
 
 def rows(query: str) -> str:
@@ -437,7 +465,9 @@ INDEXES = f"""
         (SELECT conname FROM pg_constraint WHERE conindid = indexrelid AND contype IN ('p', 'u', 'x')) AS constraint,
         {comment("pg_class", "indexrelid")},
         array_remove(ARRAY[CASE WHEN indisclustered THEN 'CLUSTER' END,
-                           CASE WHEN indisreplident THEN 'REPLICA IDENTITY' END], NULL) AS settings,
+                           CASE WHEN indisreplident THEN 'REPLICA IDENTITY' END,
+                           (SELECT 'PARTITION OF ' || {relation("inhparent")} FROM pg_inherits WHERE inhrelid = indexrelid)
+                          ], NULL) AS settings,
         ARRAY(SELECT coalesce((SELECT attname::text FROM pg_attribute WHERE attrelid = c.oid AND attnum = indkey[k - 1]),
                               pg_get_indexdef(indexrelid, k, true)) FROM generate_series(1, indnkeyatts) k) AS columns,
         indisunique AS unique, amname AS method, pg_get_expr(indpred, c.oid) AS predicate
@@ -456,9 +486,10 @@ RULES = f"""
 
 POLICIES = f"""
     SELECT polname AS name, 'policy' AS kind,
-        concat_ws(' ', CASE WHEN polpermissive THEN 'PERMISSIVE' ELSE 'RESTRICTIVE' END,
-            'FOR', {words("polcmd", COMMANDS)}, 'TO', array_to_string(ARRAY(
-                SELECT CASE r WHEN 0 THEN 'PUBLIC' ELSE r::regrole::text END FROM unnest(polroles) r ORDER BY 1), ', '),
+        concat_ws({LINE}, CASE WHEN polpermissive THEN 'PERMISSIVE' ELSE 'RESTRICTIVE' END,
+            'FOR ' || {words("polcmd", COMMANDS)}, 'TO ' || array_to_string(ARRAY(
+                SELECT CASE r WHEN 0 THEN 'PUBLIC' ELSE r::regrole::text END COLLATE "C" FROM unnest(polroles) r ORDER BY 1
+            ), ', '),
             'USING (' || pg_get_expr(polqual, c.oid) || ')',
             'WITH CHECK (' || pg_get_expr(polwithcheck, c.oid) || ')') AS definition,
         {comment("pg_policy", "oid")}
@@ -472,6 +503,7 @@ RELATIONS = f"""
         array_remove(ARRAY[
             CASE relpersistence WHEN 'u' THEN 'UNLOGGED' END,
             'PARTITION BY ' || pg_get_partkeydef(c.oid),
+            'OF ' || format_type(nullif(reloftype, 0), NULL),
             (SELECT 'USING ' || amname FROM pg_am WHERE oid = relam AND amname <> 'heap'),
             CASE WHEN relkind IN ('r', 'p') THEN 'REPLICA IDENTITY ' || {words("relreplident", REPLICA_IDENTITIES)} END,
             CASE WHEN relrowsecurity THEN 'ENABLE ROW LEVEL SECURITY' END,
@@ -479,24 +511,27 @@ RELATIONS = f"""
         || ARRAY(SELECT concat_ws(' ', CASE WHEN relispartition THEN 'PARTITION OF' ELSE 'INHERITS' END,
                                   {relation("inhparent")}, pg_get_expr(relpartbound, c.oid))
                  FROM pg_inherits WHERE inhrelid = c.oid ORDER BY inhseqno)
-        || reloptions AS settings,
+        || reloptions
+        || ARRAY(SELECT 'toast.' || unnest(reloptions) FROM pg_class x WHERE x.oid = c.reltoastrelid) AS settings,
         {rows(COLUMNS)} AS columns, {rows(CONSTRAINTS)} AS constraints, {rows(INDEXES)} AS indexes,
         {rows(TRIGGERS)} AS triggers, {rows(RULES)} AS rules, {rows(POLICIES)} AS policies
     FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
     WHERE relname <> 'alembic_version' AND {ours("pg_class", "c.oid")} AND relkind IN ('r', 'p', 'f', 'v', 'm')
     ORDER BY name"""
 
-DOMAIN = """
-    concat_ws(' ', format_type(typbasetype, typtypmod),
+DOMAIN = f"""
+    concat_ws({LINE}, format_type(typbasetype, typtypmod),
         (SELECT 'COLLATE ' || t.typcollation::regcollation FROM pg_type b
          WHERE b.oid = t.typbasetype AND b.typcollation <> t.typcollation),
         'DEFAULT ' || typdefault, CASE WHEN typnotnull THEN 'NOT NULL' END,
-        (SELECT string_agg(format('CONSTRAINT %I %s', conname, pg_get_constraintdef(oid)), ' ' ORDER BY conname)
+        (SELECT string_agg(format('CONSTRAINT %I %s', conname, pg_get_constraintdef(oid)), {LINE} ORDER BY conname)
          FROM pg_constraint WHERE contypid = t.oid AND contype = 'c'))"""
 
 COMPOSITE = """
-    (SELECT '(' || string_agg(format('%I %s', attname, format_type(atttypid, atttypmod)), ', ' ORDER BY attnum) || ')'
-     FROM pg_attribute WHERE attrelid = typrelid AND NOT attisdropped)"""
+    (SELECT '(' || string_agg(concat_ws(' ', quote_ident(attname), format_type(atttypid, atttypmod),
+            CASE WHEN attcollation <> a.typcollation THEN 'COLLATE ' || attcollation::regcollation END
+        ), ', ' ORDER BY attnum) || ')'
+     FROM pg_attribute JOIN pg_type a ON a.oid = atttypid WHERE attrelid = t.typrelid AND NOT attisdropped)"""
 
 LISTS = {
     "tables": "SELECT * FROM relations WHERE definition IS NULL",
@@ -512,8 +547,9 @@ LISTS = {
         ORDER BY name""",
     "sequences": f"""
         SELECT {qualified("nspname", "relname")} AS name, 'sequence' AS kind,
-            format('AS %s START %s INCREMENT %s MINVALUE %s MAXVALUE %s CACHE %s%s', format_type(seqtypid, NULL), seqstart,
-                   seqincrement, seqmin, seqmax, seqcache, CASE WHEN seqcycle THEN ' CYCLE' END) AS definition,
+            concat_ws({LINE}, 'AS ' || format_type(seqtypid, NULL), 'START ' || seqstart, 'INCREMENT ' || seqincrement,
+                'MINVALUE ' || seqmin, 'MAXVALUE ' || seqmax, 'CACHE ' || seqcache, CASE WHEN seqcycle THEN 'CYCLE' END,
+                CASE relpersistence WHEN 'u' THEN 'UNLOGGED' END) AS definition,
             format_type(seqtypid, NULL) AS type,
             (SELECT {relation("refobjid")} || '.' || attname FROM pg_depend
              JOIN pg_attribute ON attrelid = refobjid AND attnum = refobjsubid
@@ -530,22 +566,24 @@ LISTS = {
         FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace
         WHERE {ours("pg_proc", "p.oid")} AND NOT EXISTS (SELECT FROM pg_depend
             WHERE classid = 'pg_proc'::regclass AND objid = p.oid AND deptype = 'i') ORDER BY name""",
-    "extensions": """
-        SELECT extname AS name, 'extension' AS kind, format('VERSION %s SCHEMA %s', extversion, nspname) AS definition
-        FROM pg_extension JOIN pg_namespace n ON n.oid = extnamespace WHERE nspname <> 'pg_catalog' ORDER BY extname""",
+    "extensions": f"""
+        SELECT extname AS name, 'extension' AS kind, format('VERSION %s SCHEMA %s', extversion, nspname) AS definition,
+            {comment("pg_extension", "x.oid")}
+        FROM pg_extension x JOIN pg_namespace n ON n.oid = extnamespace WHERE nspname <> 'pg_catalog' ORDER BY extname""",
     "schemas": f"""
         SELECT nspname AS name, 'schema' AS kind, {comment("pg_namespace", "n.oid")},
             {privileges("nspacl", "n", "nspowner")}
         FROM pg_namespace n WHERE {ours("pg_namespace", "n.oid")} ORDER BY name""",
     "statistics": f"""
         SELECT {qualified("nspname", "stxname")} AS name, 'statistics' AS kind, {comment("pg_statistic_ext", "s.oid")},
-            pg_get_statisticsobjdef(s.oid) AS definition
+            concat_ws({LINE}, pg_get_statisticsobjdef(s.oid), 'STATISTICS ' || nullif(stxstattarget, -1)) AS definition
         FROM pg_statistic_ext s JOIN pg_namespace n ON n.oid = stxnamespace
         WHERE {ours("pg_statistic_ext", "s.oid")} ORDER BY name""",
     "event_triggers": f"""
         SELECT evtname AS name, 'event trigger' AS kind, {comment("pg_event_trigger", "e.oid")},
             {words("evtenabled", ENABLED)} AS enabled,
-            concat_ws(' ', 'ON', evtevent, 'WHEN TAG IN ' || evttags::text, 'EXECUTE', evtfoid::regprocedure) AS definition
+            concat_ws({LINE}, 'ON ' || evtevent, 'WHEN TAG IN ' || evttags::text, 'EXECUTE ' || evtfoid::regprocedure)
+                AS definition
         FROM pg_event_trigger e JOIN pg_proc p ON p.oid = evtfoid JOIN pg_namespace n ON n.oid = pronamespace
         WHERE {ours("pg_event_trigger", "e.oid")} ORDER BY name""",
 }

@@ -6,14 +6,19 @@ import json
 import os
 import socket
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from . import quick  # noqa: F401
 from .errors import LabError
 from .workspace import Workspace, write_whole
 
 # A workshop should not begin with questions: no news prompt, no look for updates.
 SETTINGS = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}}
+UNDER_WAY = 180  # seconds that another start may take until it serves; a first one in Docker fetches its image
 
 
 def start(arguments: list[str], postgres: str | None) -> int:
@@ -21,15 +26,20 @@ def start(arguments: list[str], postgres: str | None) -> int:
 
     Where it is being served already, says where, and leaves it at that.
     """
-    from .postgres import server
-
     if postgres:
         os.environ["LAB_POSTGRES"] = postgres
     workspace = Workspace()
     os.environ["LAB_WORK"] = str(workspace.path)
-    if url := serving(workspace.path):
-        print(f"Migration Lab is running already: {url}")
-        return 0
+    with _turn(workspace) as url:
+        if url:
+            print(f"Migration Lab is running already: {url}")
+            return 0
+        return _serve(workspace, arguments)
+
+
+def _serve(workspace: Workspace, arguments: list[str]) -> int:
+    from .postgres import server
+
     running = server(workspace=workspace)
     print(f"{running} is ready; your files are in {workspace.path}", flush=True)
     for sentence in workspace.refresh_notebooks():
@@ -39,8 +49,34 @@ def start(arguments: list[str], postgres: str | None) -> int:
     from jupyterlab.labapp import main
 
     # A default page, not a file to open: it holds without a browser too, as in Docker.
-    first = "--LabApp.default_url=/lab/tree/00_start_here.ipynb"
-    return main([first, f"--ServerApp.root_dir={workspace.path}", *arguments]) or 0
+    ours = ["--LabApp.default_url=/lab/tree/00_start_here.ipynb", f"--ServerApp.root_dir={workspace.path}"]
+    if sys.platform != "win32" and os.geteuid() == 0:
+        ours.append("--allow-root")  # as in many containers; a server of root's own is no more open than any other
+    return main([*ours, *arguments]) or 0
+
+
+@contextmanager
+def _turn(workspace: Workspace) -> Iterator[str | None]:
+    """Hold the folder while serving it. Where another process does, gives its JupyterLab's address, once it answers."""
+    import fasteners
+
+    lock = fasteners.InterProcessLock(workspace.state / "start.lock")
+    deadline = None
+    while not (url := serving(workspace.path)) and not lock.acquire(blocking=False):
+        if deadline is None:
+            print("Another `lab start` is under way in this folder; waiting until it answers …", flush=True)
+            deadline = time.monotonic() + UNDER_WAY
+        if time.monotonic() > deadline:
+            raise LabError(
+                f"Another `lab start` has held {workspace.path} for {UNDER_WAY} seconds, and no JupyterLab answers. "
+                "End that one, then start again."
+            )
+        time.sleep(0.2)
+    try:
+        yield url
+    finally:
+        if lock.acquired:
+            lock.release()
 
 
 def serving(folder: Path) -> str | None:

@@ -1,7 +1,7 @@
 """Start states: the databases that lessons and exercises begin from, kept as templates to clone.
 
-A template database is built once per server. Its name carries a digest of everything that built it, so that a
-changed start state builds anew and a stale one is never used.
+A template database is built once per server and role. Its name carries a digest of everything that built it, so that
+a changed start state builds anew and a stale one is never used.
 https://www.postgresql.org/docs/18/manage-ag-templatedbs.html
 """
 
@@ -77,8 +77,8 @@ def ensure_template(server: Server, start: str) -> str:
     """The name of the template database of a start state, which is built now if the server has none."""
     if start == "empty":
         return "template0"
-    name = template_name(start)
     with server.connect() as session:
+        name = template_name(start, session.info.user)
         if not _exists(session, name):
             with _building(session, name):
                 if not _exists(session, name):
@@ -86,8 +86,9 @@ def ensure_template(server: Server, start: str) -> str:
     return name
 
 
-def template_name(start: str) -> str:
-    built_by = [content_digest(HERE / "shop"), content_digest(HERE / "project"), repr(ROWS[start])]
+def template_name(start: str, role: str) -> str:
+    """A name for all that makes a template what it is; a role may neither clone nor migrate what another one owns."""
+    built_by = [content_digest(HERE / "shop"), content_digest(HERE / "project"), repr(ROWS[start]), role]
     digest = hashlib.sha256("\n".join(built_by).encode()).hexdigest()
     return f"shop_{start}_{digest[:8]}"
 

@@ -12,14 +12,15 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
 from .course import NOTEBOOKS, ROOT
 from .errors import LabError
 
-IGNORED = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints")
+LEFT_OUT = {"__pycache__", ".ipynb_checkpoints", ".laid"}  # what programs leave in a folder, this one included
+IGNORED = shutil.ignore_patterns(*LEFT_OUT)
 
 
 class Workspace:
@@ -42,7 +43,9 @@ class Workspace:
         """Six letters that tell this workspace's databases from another's on a shared server."""
         path = self.state / "tag"
         if not path.exists():
-            write_whole(path, secrets.token_hex(3))
+            with self.locked("tag"):  # two that start at once must not each go on with a tag of their own
+                if not path.exists():
+                    write_whole(path, secrets.token_hex(3))
         return path.read_text(encoding="utf-8").strip()
 
     @contextmanager
@@ -68,7 +71,6 @@ class Workspace:
             sentences = []
             for source in sorted(NOTEBOOKS.glob("*.ipynb")):
                 sentences += self._refresh_notebook(source, delivered)
-            self.write_json("notebooks.json", delivered)
         return sentences
 
     def _refresh_notebook(self, source: Path, delivered: dict[str, str]) -> list[str]:
@@ -77,20 +79,25 @@ class Workspace:
         if copy.exists():
             if delivered.get(source.name) == newest:
                 return []
-            mine = cells_digest(copy)
-            if mine != newest and mine != delivered.get(source.name):
+            if cells_digest(copy) not in (newest, delivered.get(source.name)):
                 beside = copy.with_suffix(".newer.ipynb")
-                if not beside.exists() or cells_digest(beside) != newest:
-                    self._deliver(source, beside)
-                return [f"{copy.name} has changes of yours and stays; the course's newer one is {beside.name}."]
-            self.back_up(copy)
-        self._deliver(source, copy)
-        delivered[source.name] = newest
+                sentence = f"{copy.name} has changes of yours and stays; the course's newer one is {beside.name}."
+                if beside.exists() and delivered.get(beside.name) == newest:
+                    return [sentence]
+                if saved := self._deliver(source, beside, delivered):
+                    sentence += f" What stood there is saved as backups/{saved.name}."
+                return [sentence]
+        self._deliver(source, copy, delivered)
         return []
 
-    def _deliver(self, source: Path, copy: Path) -> None:
+    def _deliver(self, source: Path, copy: Path, delivered: dict[str, str]) -> Path | None:
+        """Lay a notebook of the course. What stood there is saved; returns where."""
+        saved = self.back_up(copy)
         write_whole(copy, source.read_text(encoding="utf-8"))
         trust(copy)
+        delivered[copy.name] = cells_digest(source)
+        self.write_json("notebooks.json", delivered)
+        return saved
 
     # Backups
 
@@ -109,7 +116,7 @@ class Workspace:
         target = self._backup_name(path)
         with tempfile.TemporaryDirectory(dir=self.backups, prefix=".saving-") as saving:
             if path.is_dir():
-                shutil.copytree(path, Path(saving) / "copy", ignore=IGNORED)
+                shutil.copytree(path, Path(saving) / "copy", symlinks=True, ignore=IGNORED)
             else:
                 shutil.copy2(path, Path(saving) / "copy")
             (Path(saving) / "copy").rename(target)
@@ -131,12 +138,15 @@ class Workspace:
         """What ``.lab/NAME`` holds; a file that can't be read is set aside as a backup, never deleted."""
         path = self.state / name
         try:
-            return json.loads(path.read_text(encoding="utf-8"))
+            value = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return default
         except ValueError:
-            self.back_up(path)
-            return default
+            value = None
+        if isinstance(value, type(default)):
+            return value
+        self.back_up(path)
+        return default
 
     def write_json(self, name: str, value) -> None:
         write_whole(self.state / name, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
@@ -151,15 +161,17 @@ def write_whole(path: Path, text: str) -> None:
             file.write(text)
         os.chmod(name, 0o644)
         os.replace(name, path)
-    except BaseException:
+    except BaseException as error:
         os.unlink(name)
+        if isinstance(error, OSError):
+            error.filename = str(path)  # nobody knows the file beside it
         raise
 
 
 def files_in(folder: Path) -> list[Path]:
     """Every file below a folder that a person may have written, in a stable order."""
-    skip = {"__pycache__", ".ipynb_checkpoints"}
-    return sorted(path for path in folder.rglob("*") if path.is_file() and not skip & set(path.parts))
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return sorted(path for path in files if LEFT_OUT.isdisjoint(path.relative_to(folder).parts))
 
 
 def content_digest(path: Path) -> str:
@@ -186,10 +198,13 @@ def cells_digest(notebook: Path) -> str:
 
 
 def trust(notebook: Path) -> None:
-    """Sign a notebook of the course, so that JupyterLab shows its stored pictures."""
+    """Sign a notebook of the course, so that JupyterLab shows its stored pictures; without, it shows them once run."""
+    import sqlite3
+
     import nbformat
     from nbformat.sign import NotebookNotary
 
-    notary = NotebookNotary()
-    notary.sign(nbformat.read(notebook, as_version=4))
-    notary.store.close()
+    with suppress(OSError, sqlite3.Error):  # the signatures are kept in the home folder, which may be full
+        notary = NotebookNotary()
+        notary.sign(nbformat.read(notebook, as_version=4))
+        notary.store.close()

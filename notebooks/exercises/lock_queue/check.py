@@ -1,0 +1,97 @@
+"""env.py gets a migration through a lock queue: readers hardly wait, it is applied in the end, and real errors come out."""
+
+import threading
+import time
+
+from migration_lab.command import AlembicError
+from migration_lab.grading import Graded, NotYet
+
+REPORT_STAYS = 2.5  # seconds
+READER_MAY_WAIT = 1.2
+BROKEN = '''"""Cannot work"""
+
+from alembic import op
+
+revision = "0005_broken"
+down_revision = "0004_nickname"
+
+
+def upgrade() -> None:
+    op.execute("ALTER TABLE users ADD COLUMN nickname text")
+
+
+def downgrade() -> None:
+    pass
+'''
+
+
+def check(db: Graded) -> None:
+    if "nickname" not in db.schema.tables["users"].columns:
+        raise NotYet(
+            "on a quiet server `upgrade head` ran, and users has no nickname after it. "
+            "Did env.py commit? A SET begins a transaction, and Alembic leaves one that it finds to whoever began it."
+        )
+    db.alembic("downgrade", db.start_revision)
+    longest_wait, failure = behind_a_report(db)
+    if longest_wait > REPORT_STAYS * 0.9:
+        raise NotYet(
+            f"a reader waited {longest_wait:.1f} s behind your migration, for as long as the report did not let go of users. "
+            "The migration had no lock yet; it only stood in front."
+        )
+    if longest_wait > READER_MAY_WAIT:
+        raise NotYet(
+            f"a reader waited {longest_wait:.1f} s behind your migration before it gave up. The shop's pages take a second "
+            "at most. Ask for the lock in shorter turns."
+        )
+    if failure:
+        raise NotYet(
+            f"the migration gave up and was not tried again until the report was gone: {failure.sentence}. "
+            "That is safe, but never applied."
+        )
+    real_errors_come_out(db)
+
+
+def behind_a_report(db: Graded) -> tuple[float, AlembicError | None]:
+    """(the longest that a reader waited in seconds, how the upgrade failed if it did) while a report holds users."""
+    waits, done = [0.0], threading.Event()
+
+    def read() -> None:
+        with db.connect() as reader:
+            while not done.wait(0.03):
+                began = time.monotonic()
+                reader.execute("SELECT name FROM users WHERE id = 1")
+                waits.append(time.monotonic() - began)
+
+    with db.connect() as report:
+        report.execute("BEGIN")
+        report.execute("SELECT count(*) FROM users")
+        reader, end = threading.Thread(target=read), threading.Timer(REPORT_STAYS, report.execute, ["COMMIT"])
+        reader.start()
+        end.start()
+        try:
+            db.alembic("upgrade", "head")
+            failure = None
+        except AlembicError as error:
+            failure = error
+        end.join()
+        done.set()
+        reader.join()
+    return max(waits), failure
+
+
+def real_errors_come_out(db: Graded) -> None:
+    (db.project / "migrations" / "versions" / "0005_broken.py").write_text(BROKEN, encoding="utf-8")
+    try:
+        db.alembic("upgrade", "head")
+    except AlembicError as error:
+        tries = sum(statement.error is not None for statement in error.trace.statements)
+        if tries > 1:
+            raise NotYet(
+                f"a migration that adds a column twice was tried {tries} times. DuplicateColumn will not heal by itself: "
+                "try again only after 55P03 (lock_not_available) or 40P01 (deadlock_detected)."
+            ) from None
+    finally:
+        (db.project / "migrations" / "versions" / "0005_broken.py").unlink()
+
+
+PASSED = "readers hardly noticed, the migration came through when the report was gone, and a real error comes out at once."

@@ -1,0 +1,59 @@
+"""env.py saves what it runs, revision by revision, and does not wait long for a lock."""
+
+import threading
+import time
+
+from migration_lab.command import AlembicError
+from migration_lab.grading import Graded, NotYet
+
+LOCKED = 4.0  # seconds
+PATIENCE = 1.2
+
+
+def check(db: Graded) -> None:
+    missing = [name for name in ("phone", "city") if name not in db.schema.tables["users"].columns]
+    if missing:
+        raise NotYet(
+            f"exit status 0, and nothing saved: users has no {' and no '.join(missing)}. "
+            "The SET began a transaction, and Alembic leaves one that it finds to whoever began it: nobody committed."
+        )
+    for transaction in db.trace.transactions:
+        if len(transaction.revisions) > 1:
+            raise NotYet(
+                f"{' and '.join(transaction.revisions)} ran in one transaction. "
+                "What the first one locks stays locked until the last one is done."
+            )
+    db.alembic("downgrade", db.start_revision)
+    waited = seconds_until_it_gives_up(db)
+    if waited > LOCKED * 0.9:
+        raise NotYet(
+            "another session had locked users, and the migration waited for as long as the lock was there. "
+            "Everyone who came later queued behind it."
+        )
+    if waited > PATIENCE:
+        raise NotYet(
+            f"another session had locked users, and the migration gave up after {waited:.1f} s only. "
+            "That is too patient: every reader queues behind it."
+        )
+    db.alembic("upgrade", "head")
+
+
+def seconds_until_it_gives_up(db: Graded) -> float:
+    with db.connect() as other:
+        other.execute("BEGIN")
+        other.execute("LOCK TABLE users IN ACCESS SHARE MODE")
+        end = threading.Timer(LOCKED, other.execute, ["COMMIT"])
+        end.start()
+        began = time.monotonic()
+        try:
+            db.alembic("upgrade", "head")
+        except AlembicError as error:
+            if error.sqlstate != "55P03":
+                raise
+        waited = time.monotonic() - began
+        end.cancel()
+        end.join()
+    return waited
+
+
+PASSED = "each revision is saved by itself, and none waits longer for a lock than people would."

@@ -1,0 +1,16 @@
+"""Set up once, then measure the lab beside what it is built on: python3 scripts/bench.py --help"""
+
+import os
+import sys
+
+if sys.version_info < (3, 11):
+    sys.exit(
+        "This Python is {}.{}; Migration Lab needs 3.11 or newer. "
+        "Start it with a newer one, for example: python3.12 scripts/bench.py".format(*sys.version_info)
+    )
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # not there by itself under PYTHONSAFEPATH
+
+from environment import run_inside  # noqa: E402
+
+run_inside("-m", "migration_lab.bench", *sys.argv[1:])

@@ -1,0 +1,190 @@
+"""A trace as a page: text for a terminal, HTML for a notebook. The worst lock stands first, then what each statement did.
+
+Nothing here depends on how wide a number is: two runs of the same migration differ in their numbers alone.
+"""
+
+from __future__ import annotations
+
+from html import escape
+
+from .locks import MODES
+from .trace import NOTEWORTHY, Held, Lock, Statement, Trace, Transaction, Waited
+
+SIGNS = {"reads and writes": "■■■", "writes": "■■", "other schema changes": "■"}
+COLOURS = {"reads and writes": "#a83a00", "writes": "#7a5b00", "other schema changes": "#0b57a4"}
+WAL_SHOWN = 1_000_000  # bytes; every statement writes a little
+WAIT_SHOWN = 200  # ms
+
+CELL = "padding: 3px 12px 3px 0; text-align: left; vertical-align: top; border: none; font-size: 13px"
+HEADINGS = ("statement", "what the server did", "time", "rows", "WAL")
+
+
+def as_text(trace: Trace) -> str:
+    lines = [_title(trace)]
+    for transaction in _worth_telling(trace):
+        lines += ["", _heading(transaction, trace)]
+        lines += [f"  {SIGNS[held.blocks]} {_sentence(held, _waited(transaction, held))}" for held in _noteworthy(transaction)]
+        lines += [f"  {waits}" for waits in _other_waits(transaction)]
+        for statement, locks in _shown(transaction):
+            lines.append(f"  {_sql(statement)}")
+            lines += [f"      {note}" for note in [*_verdicts(statement, locks), _figures(statement)]]
+    return "\n".join(lines)
+
+
+def as_html(trace: Trace) -> str:
+    parts = [f"<p><b>{escape(_title(trace))}</b></p>"]
+    for transaction in _worth_telling(trace):
+        parts.append(f'<p style="margin: 1em 0 0.3em 0"><b>{escape(_heading(transaction, trace))}</b></p>')
+        for held in _noteworthy(transaction):
+            colour = COLOURS[held.blocks]
+            sentence = escape(_sentence(held, _waited(transaction, held)))
+            parts.append(
+                f'<div style="border-left: 4px solid {colour}; padding: 0.2em 0.8em; margin: 2px 0">'
+                f'<span style="color: {colour}; letter-spacing: -2px">{SIGNS[held.blocks]}</span>&nbsp; {sentence}</div>'
+            )
+        parts += [f'<div style="padding: 0.2em 0.8em">{escape(waits)}</div>' for waits in _other_waits(transaction)]
+        if statements := _shown(transaction):
+            head = "".join(f'<th style="{CELL}; border-bottom: 1px solid #8c959f">{heading}</th>' for heading in HEADINGS)
+            rows = "".join(_row(statement, locks) for statement, locks in statements)
+            parts.append(f'<table style="border-collapse: collapse; margin: 0.5em 0"><tr>{head}</tr>{rows}</table>')
+    return "\n".join(parts)
+
+
+def _title(trace: Trace) -> str:
+    title = f"alembic {trace.command}"
+    if trace.server is None:
+        return f"{title}: it opened no database, so there is nothing to see" + ("" if trace.ok else f" ({_first_line(trace)})")
+    title += f", seen on PostgreSQL {trace.server}"
+    if not trace.ok:
+        title += f". It failed: {_first_line(trace)}"
+    elif not any(_worth_telling(trace)):
+        title += ": no statement but Alembic's own"
+    return title + (f". {trace.unseen}" if trace.unseen else "")
+
+
+def _first_line(trace: Trace) -> str:
+    return trace.error.splitlines()[0].removeprefix("FAILED: ")
+
+
+def _heading(transaction: Transaction, trace: Trace) -> str:
+    kind = "Outside of a transaction" if transaction.autocommit else "Transaction"
+    if len({one.database for one in trace.transactions}) > 1:
+        kind += f" in {transaction.database}"
+    whose = ", ".join(transaction.revisions) or "env.py"
+    outcome = {"lost": "ended with its session", "open": "left open"}.get(transaction.outcome, transaction.outcome)
+    return f"{kind}: {whose}, {outcome} after {_ms(transaction.ms)}"
+
+
+def _sentence(held: Held, waited: Waited | None) -> str:
+    sentence = f"{held.mode} on {_short(held.relation)}, held for {_ms(held.ms)}: blocks {held.blocks}"
+    if waited and waited.ms >= WAIT_SHOWN:
+        sentence += f"; {_sessions(waited)}, up to {_ms(waited.ms)}"
+    return sentence
+
+
+def _other_waits(transaction: Transaction) -> list[str]:
+    """Who waited for rows, or behind a lock that the transaction never got."""
+    told = {held.relation for held in _noteworthy(transaction)}
+    others = [one for one in transaction.waited if one.relation not in told and one.ms >= WAIT_SHOWN]
+    others.sort(key=lambda one: one.relation or "")
+    return [f"… {_sessions(one)} for {_short(one.relation or 'rows')}, up to {_ms(one.ms)}" for one in others]
+
+
+def _sessions(waited: Waited) -> str:
+    return "1 session waited" if waited.sessions == 1 else f"{waited.sessions} sessions waited"
+
+
+def _row(statement: Statement, locks: list[Lock]) -> str:
+    code = f'<code style="white-space: pre-wrap">{escape(_sql(statement))}</code>'
+    wal = _bytes(statement.wal_bytes) if statement.wal_bytes >= WAL_SHOWN else ""
+    rows = "" if statement.rows is None else f"{statement.rows:,}"
+    words = [code, "<br>".join(map(escape, _verdicts(statement, locks)))]
+    cells = [f'<td style="{CELL}">{cell}</td>' for cell in words]
+    cells += [f'<td style="{CELL}; white-space: nowrap">{cell}</td>' for cell in (_ms(statement.ms), rows, wal)]
+    return f"<tr>{''.join(cells)}</tr>"
+
+
+def _verdicts(statement: Statement, locks: list[Lock]) -> list[str]:
+    """What a statement did, each with a sign and in words."""
+    verdicts = []
+    if statement.rewrote:
+        verdicts.append(f"⟳ rewrote {_list(statement.rewrote)}")
+    if statement.scanned:
+        verdicts.append(f"▤ scanned {_list(statement.scanned)} to verify")
+    if statement.built:
+        verdicts.append(f"▦ built {_list(statement.built)}")
+    verdicts += [f"✓ {said}" for said in statement.says if "sufficient to prove" in said or "implied by" in said]
+    for mode in dict.fromkeys(lock.mode for lock in locks):
+        verdicts.append(f"▣ took {mode} on {_list([lock.relation for lock in locks if lock.mode == mode])}")
+    if statement.unseen and statement.wal_bytes:
+        verdicts.append("▣ was over before its locks could be seen")
+    if statement.lock_wait_ms >= WAIT_SHOWN:
+        verdicts.append(f"… waited for locks of others: {_ms(statement.lock_wait_ms)}")
+    verdicts += [f"… {phase.name}: {_ms(phase.ms)}" for phase in statement.phases if _is_wait(phase)]
+    if statement.error:
+        verdicts.append(f"✘ failed: {statement.error.message}")
+    return verdicts
+
+
+def _is_wait(phase) -> bool:
+    return phase.name.startswith("waiting for") and phase.ms >= WAIT_SHOWN
+
+
+def _figures(statement: Statement) -> str:
+    figures = [_ms(statement.ms)]
+    if statement.rows is not None:
+        figures.append(f"{statement.rows:,} rows")
+    if statement.wal_bytes >= WAL_SHOWN:
+        figures.append(f"{_bytes(statement.wal_bytes)} of WAL")
+    return ", ".join(figures)
+
+
+def _worth_telling(trace: Trace) -> list[Transaction]:
+    """Transactions in which something but Alembic's bookkeeping happened, or was lost."""
+    return [one for one in trace.transactions if _shown(one) or _noteworthy(one)]
+
+
+def _shown(transaction: Transaction) -> list[tuple[Statement, list[Lock]]]:
+    """The statements to tell of, each with the locks that are stronger than what its transaction had before."""
+    ranks: dict[str, int] = {}
+    shown = []
+    for statement in transaction.statements:
+        raised = []
+        for lock in statement.locks:  # the strongest first
+            rank = MODES[lock.mode].rank
+            if rank >= NOTEWORTHY and rank > ranks.get(lock.relation, 0):
+                ranks[lock.relation] = rank
+                raised.append(lock)
+        if not statement.own or statement.error:
+            shown.append((statement, raised))
+    return shown
+
+
+def _noteworthy(transaction: Transaction) -> list[Held]:
+    return [held for held in transaction.held if held.rank >= NOTEWORTHY and _short(held.relation) != "alembic_version"]
+
+
+def _waited(transaction: Transaction, held: Held) -> Waited | None:
+    return next((waited for waited in transaction.waited if waited.relation == held.relation), None)
+
+
+def _sql(statement: Statement) -> str:
+    sql = " ".join(statement.sql.split())
+    return sql if len(sql) <= 160 else sql[:158] + " …"
+
+
+def _list(relations: list[str]) -> str:
+    *others, last = map(_short, relations)
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def _short(relation: str) -> str:
+    return relation.removeprefix("public.")
+
+
+def _ms(ms: float) -> str:
+    return f"{ms:,.0f} ms"
+
+
+def _bytes(count: int) -> str:
+    return f"{count / 1_000_000:,.1f} MB"

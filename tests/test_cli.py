@@ -1,0 +1,254 @@
+"""The verbs in a terminal: the same results as in a notebook, a status for scripts, a sentence where it fails."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from migration_lab import lesson
+from migration_lab.cli import main
+from migration_lab.course import find_exercise
+
+EXERCISE = find_exercise("first_step")
+ANSWER = "migrations/versions/0004_city.py"
+on_posix = pytest.mark.skipif(os.name == "nt", reason="uses signals or a terminal as POSIX systems have them")
+
+
+@pytest.fixture(autouse=True)
+def in_no_place(workspace, monkeypatch):
+    """A terminal of its own, whatever this one is in."""
+    monkeypatch.delenv("LAB_PLACE", raising=False)
+
+
+@pytest.fixture
+def terminal(capsys):
+    """``terminal("open", "00")`` → (exit status, what it printed, what it said on stderr)."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        try:
+            status = main(list(arguments))
+        except SystemExit as end:  # argparse's way out
+            status = end.code
+        out, err = capsys.readouterr()
+        return status, out.strip(), err.strip()
+
+    return run
+
+
+def write_answer(workspace, name: str) -> None:
+    """The solution, or one of the wrong answers, where a learner would write it."""
+    folder = EXERCISE.folder / "solution" if name == "solution" else EXERCISE.wrong[name]
+    project = lesson.open(EXERCISE, workspace=workspace).project
+    (project / ANSWER).write_text((folder / ANSWER).read_text("utf-8"), "utf-8")
+
+
+# Twins
+
+
+def test_open_and_reset_are_lesson(terminal, shell, workspace):
+    """Someone who goes from the notebook to a terminal must be where they were."""
+    project = workspace.project("lesson_00")
+    in_notebook = shell("%lesson 00").text
+    assert terminal("open", "00") == (0, f"{in_notebook}\nProject   {project}", "")
+    (project / "mine.sql").write_text("…", encoding="utf-8")
+    status, said, _ = terminal("reset", "00")
+    assert status == 0
+    assert re.fullmatch(rf"{in_notebook}\nYour files were saved in backups/lesson_00-\S+\nProject   .*", said)
+    assert not (project / "mine.sql").exists()
+    assert terminal("open", "first_step")[1].splitlines()[1].startswith("Database  exercise_first_step_")
+
+
+@pytest.mark.parametrize("name", ["starter", "no_way_back", "solution"])
+def test_check_is_check(terminal, shell, workspace, name):
+    if name != "starter":
+        write_answer(workspace, name)
+    status, said, _ = terminal("check", "first_step")
+    assert said == shell("%check first_step").text
+    assert status == (0 if name == "solution" else 1), "a script can't tell a pass from the rest"
+
+
+def test_hints_go_on_where_the_notebook_left_off(terminal, shell):
+    shell("%hint first_step")
+    assert terminal("hint", "first_step") == (0, f"Hint 2 of {len(EXERCISE.hints)}: {EXERCISE.hints[1]}", "")
+
+
+def test_solution_is_solution(terminal, shell, workspace):
+    refusal = shell("%solution first_step").text
+    assert terminal("solution", "first_step") == (1, "", refusal)
+    write_answer(workspace, "solution")
+    assert terminal("check", "first_step")[0] == 0
+    solution = (EXERCISE.folder / "solution" / ANSWER).read_text("utf-8").strip()
+    assert terminal("solution", "first_step") == (0, f"# {ANSWER}\n{solution}", "")
+    assert solution in shell("%solution first_step").shown["text/markdown"]
+
+
+def test_progress_is_progress(terminal, shell, workspace):
+    write_answer(workspace, "not_null")
+    terminal("check", "first_step")
+    terminal("open", "00")
+    assert terminal("progress") == (0, shell("%progress").text, "")
+
+
+def test_schema_is_schema(terminal, shell, monkeypatch):
+    shell("%lesson 00")
+    assert terminal("schema") == (0, shell("%schema").text, "")  # the kernel's LAB_PLACE is this process's too
+    shell("%sql ALTER TABLE users ADD COLUMN nickname text")
+    assert terminal("schema")[1].endswith("Changes:\n+ column users.nickname was added: text, nullable")
+
+
+def test_schema_outside_of_a_lesson_says_how_to_get_into_one(terminal):
+    assert terminal("schema") == (1, "", "No lesson is open in this terminal. `lab open NUMBER` opens one.")
+
+
+# What people type
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["open", "colums"], 'There is no lesson or exercise "colums". The nearest is 02.'),
+        (["open", "frist_step"], 'There is no lesson or exercise "frist_step". The nearest is first_step.'),
+        (["reset"], "Which lesson or exercise? Lessons go from 00 to "),
+        (["check", "frist_step"], 'There is no exercise "frist_step". The nearest is first_step.'),
+        (["hint"], "Which exercise? The exercises are: first_step, "),
+        (["solution", "77"], 'There is no exercise "77". The exercises are: first_step, '),
+    ],
+    ids=" ".join,
+)
+def test_an_unknown_name_is_answered_with_the_nearest(terminal, arguments, sentence):
+    status, out, err = terminal(*arguments)
+    assert (status, out) == (1, "")
+    assert err.startswith(sentence)
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["opne", "00"], "invalid choice: 'opne'"),
+        ([], "the following arguments are required: VERB"),
+        (["progress", "--json"], "unrecognized arguments: --json"),
+        (["open", "00", "01"], "unrecognized arguments: 01"),
+        (["start", "--postgres"], "--postgres: expected one argument"),
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_command_line_shows_how_it_goes(terminal, arguments, sentence):
+    status, out, err = terminal(*arguments)
+    assert (status, out) == (2, "")
+    assert err.startswith("usage: lab")
+    assert sentence in err
+
+
+def test_help_says_what_each_verb_does(terminal):
+    status, said, _ = terminal("--help")
+    assert status == 0
+    for verb in ("start", "open", "reset", "check", "hint", "solution", "schema", "progress", "doctor", "stop"):
+        assert re.search(rf"^    {verb} +\w", said, re.M), verb
+
+
+@pytest.mark.parametrize("place", ["lesson_99", "exercise_gone"])
+def test_a_place_that_the_course_no_longer_has(terminal, monkeypatch, place):
+    """A terminal that stayed open over a `git pull`."""
+    monkeypatch.setenv("LAB_PLACE", place)
+    status, out, err = terminal("schema")
+    assert (status, out) == (1, "")
+    assert err.startswith("There is no lesson or exercise")
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("postgresql://lab@127.0.0.1:1/postgres", "PostgreSQL at 127.0.0.1:1 refused the session: nothing listens"),
+        ("sqlite:///lab.db", "That is a sqlite URL; the course runs on PostgreSQL 15 or newer only."),
+        ("oracle", 'There is no server "oracle".'),
+    ],
+)
+def test_a_server_that_cannot_be_had_is_one_sentence(terminal, monkeypatch, url, sentence):
+    monkeypatch.setenv("LAB_POSTGRES", url)
+    status, out, err = terminal("open", "00")
+    assert (status, out) == (1, "")
+    assert err.startswith(sentence)
+    assert len(err.splitlines()) == 1
+
+
+# Terminals
+
+
+@pytest.fixture
+def here(workspace, running):
+    """The variables of a terminal in this workspace, on the shared server."""
+    return {"LAB_WORK": workspace.path, "LAB_POSTGRES": running.url.render_as_string(hide_password=False)}
+
+
+def test_output_is_utf_8_even_where_the_locale_is_c(lab, here):
+    """Containers and CI run in the C locale: `lab progress` ended in UnicodeEncodeError at its first ○."""
+    process = lab("progress", LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0", **here)
+    assert process.returncode == 0, process.said
+    assert process.said.startswith("○ 00  Start here\n")
+
+
+def test_output_of_words_that_are_no_text_at_all(terminal):
+    """A name from a terminal in another encoding comes as surrogates, which can't be printed."""
+    status, _, err = terminal("open", "le\udce7on")
+    assert status == 1
+    assert err.startswith('There is no lesson or exercise "le')
+
+
+@on_posix
+def test_ctrl_c_ends_without_a_traceback(lab, here, workspace):
+    with workspace.locked("lesson_00"):
+        process = lab("open", "00", wait=False, **here)
+        until = time.monotonic() + 60
+        while not any(file.path.endswith("lesson_00.lock") for file in psutil.Process(process.pid).open_files()):
+            assert time.monotonic() < until, "it never came to wait for the lock"
+            time.sleep(0.02)
+        os.kill(process.pid, signal.SIGINT)
+        said = process.communicate(timeout=60)[0]
+    assert process.returncode == 130
+    assert "Traceback" not in said
+
+
+@on_posix
+def test_open_in_a_terminal_is_a_shell_in_the_project(here, workspace):
+    """alembic, psql and lab mean the lesson there; `exit` leads back."""
+    master, slave = os.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "migration_lab", "open", "00"],
+        env=os.environ | {name: str(value) for name, value in here.items()} | {"SHELL": "/bin/sh"},
+        stdin=slave,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    os.close(slave)
+    os.write(master, b'echo "$LAB_PLACE in $(pwd) on $PGDATABASE"; lab open 00; alembic current; exit\n')
+    said = process.communicate(timeout=60)[0]
+    os.close(master)
+    assert process.returncode == 0
+    assert f"lesson_00 in {workspace.project('lesson_00')} on lesson_00_{workspace.tag}" in said
+    assert said.count("This is a shell in the project") == 1, "`lab open` within the place opened a shell in the shell"
+    assert "0003_orders (head)" in said
+
+
+def test_the_course_that_is_not_there_is_one_sentence(tmp_path):
+    """Installed with pip, without its clone: there are no lessons beside the package."""
+    code = (
+        "import sys; from pathlib import Path; from migration_lab import course\n"
+        "course.NOTEBOOKS = Path('nowhere/notebooks')\n"
+        "from migration_lab.cli import main; sys.exit(main(['progress']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | {"LAB_WORK": str(tmp_path)}, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("The course is not here:")
+    assert len(done.stderr.splitlines()) == 1

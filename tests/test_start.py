@@ -1,0 +1,233 @@
+"""``lab start``, for real: JupyterLab on the first lesson, without questions, once for each folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from contextlib import contextmanager
+
+import psutil
+import pytest
+from jupyter_client import BlockingKernelClient
+
+from migration_lab import start, startstate
+from migration_lab.course import lessons
+from migration_lab.embedded import is_free
+from migration_lab.errors import LabError
+from migration_lab.workspace import Workspace
+
+on_posix = pytest.mark.skipif(os.name == "nt", reason="sends signals as POSIX systems do")
+
+
+class Site(urllib.request.HTTPRedirectHandler):
+    """Asks one JupyterLab, and shows where it leads instead of going there."""
+
+    def __init__(self, address):
+        at = urllib.parse.urlsplit(address)
+        self.root, self.path = f"{at.scheme}://{at.netloc}", at.path
+        self.token = urllib.parse.parse_qs(at.query)["token"][0]
+
+    def redirect_request(self, *_):
+        return None
+
+    def get(self, path, token=None, body=None):
+        """(status, where it leads, what it says)"""
+        request = urllib.request.Request(self.root + path, body and json.dumps(body).encode())
+        if token:
+            request.add_header("Authorization", f"token {token}")
+        try:
+            with urllib.request.build_opener(self).open(request, timeout=60) as answer:
+                return answer.status, None, answer.read().decode()
+        except urllib.error.HTTPError as answer:
+            with answer:
+                return answer.code, answer.headers.get("Location"), answer.read().decode()
+
+    def json(self, path, body=None):
+        status, _, said = self.get(path, self.token, body)
+        assert status in (200, 201), said
+        return json.loads(said)
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+def soon(condition, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return value
+
+
+def address(process):
+    """Where a `lab start` says that it serves, once it does. What it says later is read beside, so that it never waits."""
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if found := re.search(r"http://(?:127\.0\.0\.1|localhost):(\d+)/\S+token=\w+", line):
+            threading.Thread(target=lambda: lines.extend(process.stdout), daemon=True).start()
+            soon(lambda: not is_free(int(found[1])))
+            return found[0]
+    raise AssertionError("it did not serve:\n" + "".join(lines))
+
+
+@contextmanager
+def talking_to(kernel, settings):
+    client = BlockingKernelClient(connection_file=f"{settings['JUPYTER_RUNTIME_DIR']}/kernel-{kernel['id']}.json")
+    client.load_connection_file()
+    client.start_channels()
+    try:
+        client.wait_for_ready(timeout=120)
+        yield client
+    finally:
+        client.stop_channels()
+
+
+def end(process, how=signal.SIGTERM):
+    process.send_signal(how)
+    ended = process.wait(timeout=60)
+    assert ended == 0 or os.name == "nt", "it did not end by itself"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """JupyterLab's own folders, apart from those of the person who runs the tests."""
+    folder = tmp_path_factory.mktemp("jupyter")
+    names = ("JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR")
+    return {name: str(folder / name.lower()) for name in names}
+
+
+@pytest.fixture(scope="module")
+def settings(home, running, tmp_path_factory):
+    """A new learner with a server that runs already."""
+    work = tmp_path_factory.mktemp("learner") / "Zoë's work"
+    yield home | {"LAB_WORK": str(work), "LAB_POSTGRES": running.url.render_as_string(hide_password=False)}
+    with running.connect() as session:
+        startstate.drop_database(session, f"lesson_00_{Workspace(work).tag}")
+
+
+@pytest.fixture(scope="module")
+def served(settings):
+    """A JupyterLab as `lab start --no-browser --port …` serves it."""
+    port = free_port()
+    command = [sys.executable, "-m", "migration_lab", "start", "--no-browser", f"--port={port}"]
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "encoding": "utf-8"}
+    process = subprocess.Popen(command, env=os.environ | settings, **pipes)
+    site = Site(address(process))
+    assert site.root.endswith(f":{port}"), "options do not go on to JupyterLab"
+    site.process = psutil.Process(process.pid)
+    yield site
+    end(process)
+
+
+def test_it_opens_on_the_first_lesson(served):
+    """A file browser, or last week's notebook, is where a workshop loses its first ten minutes."""
+    first = next(iter(lessons().values())).notebook
+    assert served.path == f"/lab/tree/{first}"
+    _, leads_to, _ = served.get("/", served.token)
+    assert leads_to.startswith(f"/lab/tree/{first}")
+    assert served.get(f"/lab/tree/{first}", served.token)[0] == 200
+    listed = {entry["name"] for entry in served.json("/api/contents")["content"]}
+    assert {lesson.notebook for lesson in lessons().values()} <= listed
+
+
+def test_nobody_gets_in_without_the_token(served):
+    """It runs any code for whoever gets in."""
+    assert served.get("/api/contents")[0] == 403
+    assert served.get("/api/contents", "guess")[0] == 403
+    status, leads_to, _ = served.get("/lab")
+    assert status == 302 and leads_to.startswith("/login")
+    listening = {at.laddr.ip for at in served.process.net_connections("tcp") if at.status == psutil.CONN_LISTEN}
+    assert listening <= {"127.0.0.1", "::1"}, "other hosts reach it"
+
+
+def test_it_asks_no_questions(served):
+    """Would you like news? Which kernel? Thirty people asked thirty times."""
+    prompts = served.json("/lab/api/settings/@jupyterlab/apputils-extension:notification")["schema"]["properties"]
+    assert prompts["fetchNews"]["default"] == "false"
+    assert prompts["checkForUpdates"]["default"] is False
+    kernels = served.json("/api/kernelspecs")["kernelspecs"]
+    for lesson in lessons().values():
+        notebook = served.json(f"/api/contents/{lesson.notebook}")["content"]
+        assert notebook["metadata"]["kernelspec"]["name"] in kernels, "JupyterLab asks for a kernel"
+
+
+def test_a_kernel_there_has_the_lesson_and_its_programs(served, settings):
+    """What a kernel inherits is made in `lab start`: its server, its folder, and a PATH with psql and alembic."""
+    first = next(iter(lessons().values()))
+    session = {"path": first.notebook, "type": "notebook", "name": first.notebook, "kernel": {"name": "python3"}}
+    cell = f"!psql --version\n!alembic --version\n!lab --help\n%load_ext migration_lab\n%lesson {first.number}"
+    said = []
+    with talking_to(served.json("/api/sessions", session)["kernel"], settings) as client:
+        client.execute_interactive(cell, timeout=120, output_hook=lambda output: said.append(output["content"].get("text", "")))
+    expected = r"psql \(PostgreSQL\) .*alembic 1.*usage: lab.*Server +PostgreSQL .*\nDatabase +lesson_00"
+    assert re.search(expected, "".join(said), re.S), said
+
+
+def test_a_second_start_says_where_the_first_one_runs(served, settings, lab):
+    """A second JupyterLab on the same files asks which of two copies of a notebook to keep."""
+    second = lab("start", "--no-browser", **settings)
+    assert second.returncode == 0
+    assert second.said.splitlines()[0].startswith("Migration Lab is running already: http://")
+    site = Site(second.said.split()[-1])
+    assert site.root == served.root
+    assert site.get("/api/contents", site.token)[0] == 200
+
+
+def test_two_at_the_same_instant_serve_once(settings, lab, tmp_path):
+    """A double click: neither saw the other yet, and the learner had two JupyterLabs on one folder."""
+    settings = settings | {"LAB_WORK": str(tmp_path / "work")}
+    both = [lab("start", "--no-browser", f"--port={free_port()}", wait=False, **settings) for _ in range(2)]
+    assert address(both[0]).split("/lab")[0] == address(both[1]).split("/lab")[0]
+    ended = soon(lambda: [process for process in both if process.poll() is not None])
+    assert [process.returncode for process in ended] == [0], "one of the two serves, the other one ends"
+    (serves,) = set(both) - set(ended)
+    end(serves)
+
+
+@on_posix
+def test_ctrl_c_ends_it_and_its_kernels(served, settings, lab, tmp_path):
+    """A kernel that stays holds its lesson's database. (And another folder, as of a second clone, is another lab.)"""
+    settings = settings | {"LAB_WORK": str(tmp_path / "work")}
+    serves = lab("start", "--no-browser", f"--port={free_port()}", wait=False, **settings)
+    site = Site(address(serves))
+    assert site.root != served.root
+    with talking_to(site.json("/api/kernels", {"name": "python3"}), settings):
+        pass
+    family = psutil.Process(serves.pid).children(recursive=True)
+    assert family
+    end(serves, signal.SIGINT)
+    assert psutil.wait_procs(family, timeout=20)[1] == []
+
+
+def test_a_start_that_hangs_is_not_waited_for_for_ever(workspace, monkeypatch, capsys):
+    """Another user's JupyterLab, or one with other folders of its own, holds the folder and is never found."""
+    hold = "import fasteners, sys; lock = fasteners.InterProcessLock(sys.argv[1]); lock.acquire(); print(flush=True); input()"
+    command = [sys.executable, "-c", hold, workspace.state / "start.lock"]
+    monkeypatch.setattr(start, "UNDER_WAY", 0.5)
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        holder.stdout.readline()
+        with pytest.raises(LabError, match="Another `lab start` has held .* and no JupyterLab answers. End that one"):
+            start.start([], None)
+        holder.communicate(b"\n")
+    assert capsys.readouterr().out == "Another `lab start` is under way in this folder; waiting until it answers …\n"
+
+
+def test_a_server_that_can_not_be_had_is_told_before_jupyter_starts(settings, lab, tmp_path):
+    """--postgres goes before LAB_POSTGRES, and its sentence must not drown in JupyterLab's log."""
+    refused = lab("start", "--no-browser", "--postgres", "dokcer", **settings | {"LAB_WORK": str(tmp_path / "work")})
+    assert refused.returncode == 1
+    assert refused.said.startswith('There is no server "dokcer".')
+    assert len(refused.said.splitlines()) == 1
