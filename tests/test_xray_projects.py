@@ -471,14 +471,13 @@ def test_a_server_that_is_not_there(stage):
 # Other versions and drivers
 
 WATCH = """
-import io, json, sys
+import contextlib, io, json, sys
 from pathlib import Path
 import sqlalchemy
 from migration_lab import command, xray
-with xray.watching("upgrade head") as trace:
+with contextlib.suppress(command.AlembicError), xray.watching("upgrade head") as trace:
     command.run(["upgrade", "head"], Path(sys.argv[1]), io.StringIO())
-print(sqlalchemy.__version__)
-print(json.dumps(trace.to_dict()))
+print(sqlalchemy.__version__, json.dumps(trace.to_dict()))
 """
 ELSEWHERE = {
     "SQLAlchemy 2.0 and psycopg": (["sqlalchemy==2.0.58"], "postgresql+psycopg"),
@@ -528,11 +527,9 @@ def test_other_versions_and_drivers(stage, request, packages, driver):
     stage.migration(f"{NOT_NULL}\n{IN_AUTOCOMMIT}\nop.execute('UPDATE users SET name = NULL')")
     environment = {**os.environ, "PYTHONPATH": str(overlay(request, packages)), "PYTHONWARNINGS": "error::RuntimeWarning"}
     environment["DATABASE_URL"] = stage.url.set(drivername=driver).render_as_string(hide_password=False)
-    script = WATCH.replace("with xray", "try:\n  with xray").replace("    command.run", "     command.run")
-    script = script.replace("\nprint(sqlalchemy", "\nexcept Exception as error: assert 'users' in str(error), error\nprint(sqlalchemy", 1)
-    done = subprocess.run([sys.executable, "-c", script, stage.folder], env=environment, capture_output=True, text=True, timeout=100)
+    done = subprocess.run([sys.executable, "-c", WATCH, stage.folder], env=environment, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr
-    version, data = done.stdout.strip().splitlines()[-2:]
+    version, data = done.stdout.split(" ", 1)
     trace = Trace.from_dict(json.loads(data))
     assert version.startswith("2.0" if "sqlalchemy==2.0.58" in packages else "2.1")
     assert told(trace) == [

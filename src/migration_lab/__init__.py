@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .compare import Comparison
     from .felt import Felt
     from .trace import Trace
 
@@ -24,6 +25,13 @@ def last_traffic() -> Felt:
     from .traffic import last_traffic
 
     return last_traffic()
+
+
+def compare(ways: dict[str, Felt]) -> Comparison:
+    """Ways of making a change side by side, as a table: {"as the template has it": last_traffic(), …}."""
+    from .compare import Comparison
+
+    return Comparison(ways)
 
 
 def load_ipython_extension(ipython) -> None:

@@ -15,7 +15,7 @@ def main(arguments: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(encoding="utf-8", errors="replace")
     options, rest = parser().parse_known_args(arguments)
-    if rest and options.verb is not start:
+    if rest and options.verb not in (start, xray):
         parser().error(f"unrecognized arguments: {' '.join(rest)}")
     try:
         with in_words():
@@ -49,6 +49,13 @@ def parser() -> argparse.ArgumentParser:
     verb(hint, "EXERCISE")
     verb(solution, "EXERCISE")
     verb(schema)
+    watch = verb(xray)
+    watch.usage = "lab xray [--json] [--traffic TABLE [--app NAME] [--chart FILE]] ALEMBIC_ARGUMENTS"
+    watch.add_argument("--json", action="store_true", help="print the trace as JSON; what Alembic says goes to standard error")
+    watch.add_argument("--traffic", metavar="TABLE", help="let readers and writers work on this table of DATABASE_URL meanwhile")
+    watch.add_argument("--app", metavar="NAME", action="append", default=[], help="a version of the application, app/NAME.sql")
+    watch.add_argument("--chart", metavar="FILE", help="where to draw what the traffic felt: .png or .svg")
+    watch.add_argument("alembic", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     verb(locks)
     verb(progress)
     verb(doctor)
@@ -113,6 +120,42 @@ def schema(options, rest):
     from .look import look
 
     print(look(_place()))
+
+
+def xray(options, rest):
+    """run an Alembic command on any project and tell what each statement did to the server"""
+    import json
+    from contextlib import nullcontext
+    from pathlib import Path
+
+    from . import chart, command
+    from .postgres import parse
+    from .traffic import Traffic
+    from .xray import watching
+
+    arguments = rest + options.alembic
+    if not arguments:
+        raise LabError("What should Alembic do? For example: lab xray upgrade head")
+    traffic = None
+    if options.traffic:
+        if not os.environ.get("DATABASE_URL"):
+            raise LabError("Traffic has to know the database too: set DATABASE_URL to its URL, as env.py has it.")
+        traffic = Traffic(parse(os.environ["DATABASE_URL"]), options.traffic, apps=options.app)
+    elif options.app or options.chart:
+        raise LabError("--app and --chart are about traffic: say on which table, with --traffic TABLE.")
+    trace = None
+    try:
+        with traffic or nullcontext(), watching(" ".join(arguments)) as trace:
+            if traffic:
+                traffic.traces.append(trace)
+            command.run(arguments, Path.cwd(), sys.stderr if options.json else sys.stdout)
+    finally:
+        if trace:
+            print(json.dumps(trace.to_dict(), indent=1, ensure_ascii=False) if options.json else trace)
+        if traffic and traffic.felt:
+            print(traffic.felt, file=sys.stderr if options.json else sys.stdout)
+            if options.chart:
+                chart.save(traffic.felt, Path(options.chart))
 
 
 def locks(options, rest):

@@ -12,6 +12,7 @@ import logging
 import os
 import re
 import sys
+import sysconfig
 import threading
 import traceback
 import warnings
@@ -28,10 +29,10 @@ from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry, Pool
 
-from .errors import LabError
+from .errors import LabError, sqlstate
 from .trace import Trace
 
-INSTALLED = re.compile(r"[\\/](site|dist)-packages[\\/]")
+INSTALLED = re.compile(rf"[\\/](site|dist)-packages[\\/]|^{re.escape(sysconfig.get_path('stdlib'))}")
 
 
 class AlembicError(LabError):
@@ -221,8 +222,7 @@ def _own_sessions() -> Iterator[None]:
 def _explained(error: BaseException, project: Path) -> AlembicError:
     where, source = _line_at_fault(error, project)
     original = error.orig if isinstance(error, DBAPIError) else error
-    sqlstate = getattr(original, "sqlstate", None)
-    return AlembicError(_shown(sentence(original), _paths_in(project)), where, source, sqlstate)
+    return AlembicError(_shown(sentence(original), _paths_in(project)), where, source, sqlstate(original))
 
 
 def sentence(error: BaseException) -> str:
@@ -262,6 +262,10 @@ def _place(filename: str, line: int | None, project: Path) -> str:
 
 
 def _owned_by(project: Path) -> Callable[[str | None], bool]:
-    """What tells whether a file or a folder is the project's own: its .venv may lie in it too."""
+    """What tells whether a file or a folder is the project's own: Python and its packages may lie in it too."""
     roots = tuple(f"{root}{os.sep}" for root in (project, project.resolve()))
-    return lambda place: isinstance(place, str) and place.startswith(roots) and not INSTALLED.search(place)
+
+    def is_own(place: str | None) -> bool:
+        return isinstance(place, str) and place.startswith(roots) and not INSTALLED.search(place)
+
+    return is_own

@@ -36,6 +36,11 @@ def unimported(error: ImportError) -> str:
     return f"Python can't import {error.name or 'a package'}: {str(error).splitlines()[0].rstrip('.')}"
 
 
+def sqlstate(error: BaseException) -> str | None:
+    """PostgreSQL's code of an error, as psycopg has it or psycopg2; None of any other error."""
+    return getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
+
+
 @contextmanager
 def in_words() -> Iterator[None]:
     """Turn what the server or the disk refuses to the lab itself into a LabError."""

@@ -67,7 +67,7 @@ class Felt:
     """What the application felt.
 
     ``sessions`` are the names, as in pg_stat_activity's application_name, with each one's kind and version;
-    ``waiting`` those that still waited for an answer when they were given up; ``left`` is why rows that the traffic had
+    ``traces`` are what x-ray saw meanwhile; ``waiting`` those sessions that still waited for an answer when they were given up; ``left`` is why rows that the traffic had
     inserted could not be deleted, or None.
     """
 
@@ -77,6 +77,7 @@ class Felt:
     seconds: float
     samples: list[Sample] = field(repr=False)
     bands: list[Band] = field(default_factory=list)
+    traces: tuple[Trace, ...] = field(default=(), repr=False)
     waiting: tuple[str, ...] = ()
     left: str | None = None
 

@@ -144,7 +144,6 @@ class Graded:
 
         https://alembic.sqlalchemy.org/en/latest/api/script.html
         """
-        from alembic.config import Config
         from alembic.script import ScriptDirectory
 
         script = ScriptDirectory(str(self.project / "migrations"))

@@ -13,7 +13,7 @@ from .trace import NOTEWORTHY, Held, Lock, Statement, Trace, Transaction, Waited
 SIGNS = {"reads and writes": "■■■", "writes": "■■", "other schema changes": "■"}
 COLOURS = {"reads and writes": "#a83a00", "writes": "#7a5b00", "other schema changes": "#0b57a4"}
 WAL_SHOWN = 1_000_000  # bytes; every statement writes a little
-WAIT_SHOWN = 200  # ms
+WAIT_SHOWN = 100  # ms
 
 CELL = "padding: 3px 12px 3px 0; text-align: left; vertical-align: top; border: none; font-size: 13px"
 HEADINGS = ("statement", "what the server did", "time", "rows", "WAL")
@@ -72,13 +72,13 @@ def _heading(transaction: Transaction, trace: Trace) -> str:
         kind += f" in {transaction.database}"
     whose = ", ".join(transaction.revisions) or "env.py"
     outcome = {"lost": "ended with its session", "open": "left open"}.get(transaction.outcome, transaction.outcome)
-    return f"{kind}: {whose}, {outcome} after {_ms(transaction.ms)}"
+    return f"{kind}: {whose}, {outcome} after {milliseconds(transaction.ms)}"
 
 
 def _sentence(held: Held, waited: Waited | None) -> str:
-    sentence = f"{held.mode} on {_short(held.relation)}, held for {_ms(held.ms)}: blocks {held.blocks}"
+    sentence = f"{held.mode} on {_short(held.relation)}, held for {milliseconds(held.ms)}: blocks {held.blocks}"
     if waited and waited.ms >= WAIT_SHOWN:
-        sentence += f"; {_sessions(waited)}, up to {_ms(waited.ms)}"
+        sentence += f"; {_sessions(waited)}, up to {milliseconds(waited.ms)}"
     return sentence
 
 
@@ -87,7 +87,7 @@ def _other_waits(transaction: Transaction) -> list[str]:
     told = {held.relation for held in _noteworthy(transaction)}
     others = [one for one in transaction.waited if one.relation not in told and one.ms >= WAIT_SHOWN]
     others.sort(key=lambda one: one.relation or "")
-    return [f"… {_sessions(one)} for {_short(one.relation or 'rows')}, up to {_ms(one.ms)}" for one in others]
+    return [f"… {_sessions(one)} for {_short(one.relation or 'rows')}, up to {milliseconds(one.ms)}" for one in others]
 
 
 def _sessions(waited: Waited) -> str:
@@ -96,11 +96,11 @@ def _sessions(waited: Waited) -> str:
 
 def _row(statement: Statement, locks: list[Lock]) -> str:
     code = f'<code style="white-space: pre-wrap">{escape(_sql(statement))}</code>'
-    wal = _bytes(statement.wal_bytes) if statement.wal_bytes >= WAL_SHOWN else ""
+    wal = megabytes(statement.wal_bytes) if statement.wal_bytes >= WAL_SHOWN else ""
     rows = "" if statement.rows is None else f"{statement.rows:,}"
     words = [code, "<br>".join(map(escape, _verdicts(statement, locks)))]
     cells = [f'<td style="{CELL}">{cell}</td>' for cell in words]
-    cells += [f'<td style="{CELL}; white-space: nowrap">{cell}</td>' for cell in (_ms(statement.ms), rows, wal)]
+    cells += [f'<td style="{CELL}; white-space: nowrap">{cell}</td>' for cell in (milliseconds(statement.ms), rows, wal)]
     return f"<tr>{''.join(cells)}</tr>"
 
 
@@ -108,19 +108,19 @@ def _verdicts(statement: Statement, locks: list[Lock]) -> list[str]:
     """What a statement did, each with a sign and in words."""
     verdicts = []
     if statement.rewrote:
-        verdicts.append(f"⟳ rewrote {_list(statement.rewrote)}")
+        verdicts.append(f"⟳ rewrote {names(statement.rewrote)}")
     if statement.scanned:
-        verdicts.append(f"▤ scanned {_list(statement.scanned)} to verify")
+        verdicts.append(f"▤ scanned {names(statement.scanned)} to verify")
     if statement.built:
-        verdicts.append(f"▦ built {_list(statement.built)}")
+        verdicts.append(f"▦ built {names(statement.built)}")
     verdicts += [f"✓ {said}" for said in statement.says if "sufficient to prove" in said or "implied by" in said]
     for mode in dict.fromkeys(lock.mode for lock in locks):
-        verdicts.append(f"▣ took {mode} on {_list([lock.relation for lock in locks if lock.mode == mode])}")
+        verdicts.append(f"▣ took {mode} on {names([lock.relation for lock in locks if lock.mode == mode])}")
     if statement.unseen and statement.wal_bytes:
         verdicts.append("▣ was over before its locks could be seen")
     if statement.lock_wait_ms >= WAIT_SHOWN:
-        verdicts.append(f"… waited for locks of others: {_ms(statement.lock_wait_ms)}")
-    verdicts += [f"… {phase.name}: {_ms(phase.ms)}" for phase in statement.phases if _is_wait(phase)]
+        verdicts.append(f"… waited for locks of others: {milliseconds(statement.lock_wait_ms)}")
+    verdicts += [f"… {phase.name}: {milliseconds(phase.ms)}" for phase in statement.phases if _is_wait(phase)]
     if statement.error:
         verdicts.append(f"✘ failed: {statement.error.message}")
     return verdicts
@@ -131,11 +131,11 @@ def _is_wait(phase) -> bool:
 
 
 def _figures(statement: Statement) -> str:
-    figures = [_ms(statement.ms)]
+    figures = [milliseconds(statement.ms)]
     if statement.rows is not None:
         figures.append(f"{statement.rows:,} rows")
     if statement.wal_bytes >= WAL_SHOWN:
-        figures.append(f"{_bytes(statement.wal_bytes)} of WAL")
+        figures.append(f"{megabytes(statement.wal_bytes)} of WAL")
     return ", ".join(figures)
 
 
@@ -173,7 +173,7 @@ def _sql(statement: Statement) -> str:
     return sql if len(sql) <= 160 else sql[:158] + " …"
 
 
-def _list(relations: list[str]) -> str:
+def names(relations: list[str]) -> str:
     *others, last = map(_short, relations)
     return f"{', '.join(others)} and {last}" if others else last
 
@@ -182,9 +182,9 @@ def _short(relation: str) -> str:
     return relation.removeprefix("public.")
 
 
-def _ms(ms: float) -> str:
+def milliseconds(ms: float) -> str:
     return f"{ms:,.0f} ms"
 
 
-def _bytes(count: int) -> str:
+def megabytes(count: int) -> str:
     return f"{count / 1_000_000:,.1f} MB"

@@ -181,6 +181,7 @@ class Traffic:
             seconds,
             samples,
             bands(self.traces, self.started),
+            tuple(self.traces),
             tuple(told["waiting"]),
             told["left"],
         )

@@ -23,7 +23,7 @@ from sqlalchemy import Connection, Engine, event
 from sqlalchemy.pool import Pool
 
 from .backend import Backend
-from .errors import LabError
+from .errors import LabError, sqlstate
 from .trace import Failure, Statement, Trace
 
 ENDS = {
@@ -52,7 +52,7 @@ def watching(command: str) -> Iterator[Trace]:
         raise
     except BaseException as error:
         trace.error = str(error).strip() or type(error).__name__
-        trace.sqlstate = _sqlstate(getattr(error, "orig", None) or error)
+        trace.sqlstate = sqlstate(getattr(error, "orig", None) or error)
         raise
     finally:
         watch.end()
@@ -154,7 +154,7 @@ class _Watch:
         if backend := self.backends.get(id(connection.connection.dbapi_connection)):
             original = context.original_exception
             said = getattr(getattr(original, "diag", None), "message_primary", None) or str(original).strip() or "interrupted"
-            backend.failed(Failure(_sqlstate(original), said), lost=context.is_disconnect)
+            backend.failed(Failure(sqlstate(original), said), lost=context.is_disconnect)
 
     def returned(self, connection, record) -> None:
         backend = self.backends.pop(id(connection), None)
@@ -165,10 +165,6 @@ class _Watch:
 def _insist_on_postgresql(dialect: Any) -> None:
     if dialect.name != "postgresql":
         raise LabError(f"X-ray watches PostgreSQL only, and env.py opens a {dialect.name} database. Run it with `alembic` itself.")
-
-
-def _sqlstate(error: BaseException) -> str | None:
-    return getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)  # psycopg's, or psycopg2's
 
 
 def _origin(frame: FrameType | None) -> dict[str, Any]:
