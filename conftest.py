@@ -22,7 +22,7 @@ from nbval.plugin import IPyNbCell
 from traitlets.config import Config
 
 from migration_lab import startstate
-from migration_lab.course import ROOT
+from migration_lab.course import ROOT, find_lesson
 from migration_lab.embedded import Embedded, open_to_others
 from migration_lab.postgres import Server, server
 from migration_lab.workspace import Workspace
@@ -56,10 +56,11 @@ def pytest_unconfigure(config):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
-    """Give the kernel of each notebook a workspace of its own, as each learner has."""
+    """Give the kernel of each notebook a workspace of its own, as each learner has, on a server with its start state."""
     if isinstance(item, IPyNbCell):
         os.environ["LAB_POSTGRES"] = _shared_url()
         os.environ["LAB_WORK"] = str(Path(os.environ["LAB_TESTS_SHARED"]) / item.path.stem)
+        startstate.ensure_template(server(), find_lesson(item.path.name).start)
 
 
 def _shared_url() -> str:

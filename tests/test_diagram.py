@@ -88,7 +88,8 @@ SCHEMAS = {
     + ", ".join(f"c{n} text" for n in range(80))
     + f"); CREATE TABLE child (parent integer NOT NULL UNIQUE REFERENCES {LONGEST} ON DELETE SET DEFAULT);",
     "odd names": f"""
-        CREATE TABLE "{ODD.replace('"', '""')}" ("a  b" integer PRIMARY KEY, "日本語" text, "é" text, "line\nbreak\x01" text);
+        CREATE TABLE "{ODD.replace('"', '""')}" (
+            "a  b" integer PRIMARY KEY, "日本語" text, "é" text, "line\nbreak\x01" text);
         CREATE TABLE child (id integer REFERENCES "{ODD.replace('"', '""')}");
         COMMENT ON TABLE child IS '<script>';""",
     "partitions": """
@@ -150,7 +151,8 @@ def test_a_change_is_told_without_colours(looks):
     lines: dict[tuple, list[ElementTree.Element]] = {}
     for text in parts(picture, "text"):
         lines.setdefault(text.get("y"), []).append(text)
-    marked = [rect for rect in parts(picture, "rect") if rect.get("fill") in [FILLS[c] for c in ("added", "removed", "changed")]]
+    fills = [fill for change, fill in FILLS.items() if change]
+    marked = [rect for rect in parts(picture, "rect") if rect.get("fill") in fills]
     assert len(marked) == 8, "every column and label that came, went or changed"
     for rect in marked:
         left, top, width = (int(rect.get(name)) for name in ("x", "y", "width"))
@@ -299,8 +301,10 @@ def drawn(path: ElementTree.Element) -> Area:
         elif letter == "v":
             points.append((points[-1][0], points[-1][1] + values[0]))
         elif letter == "C":
-            middle = [(points[-1][axis] + 3 * values[axis] + 3 * values[axis + 2] + values[axis + 4]) / 8 for axis in (0, 1)]
-            points += [tuple(middle), (values[4], values[5])]
+            x, y = points[-1]
+            near_x, near_y, far_x, far_y, end_x, end_y = values
+            middle = (x + 3 * near_x + 3 * far_x + end_x) / 8, (y + 3 * near_y + 3 * far_y + end_y) / 8
+            points += [middle, (end_x, end_y)]
         else:
             points += zip(values[::2], values[1::2], strict=True)
     across, down = zip(*points, strict=True)

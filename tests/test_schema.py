@@ -1,7 +1,7 @@
 """The snapshot's promise: two are equal exactly when pg_dump writes the same, and the sentences say what differs.
 
-Grading stands on it. A difference that goes unseen passes a wrong downgrade; one that is none fails a right one, and sends
-a learner looking for a mistake that they did not make.
+Grading stands on it. A difference that goes unseen passes a wrong downgrade; one that is none fails a right one, and
+sends a learner looking for a mistake that they did not make.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ CREATE TYPE pair AS (a integer, b text);
 CREATE DOMAIN age AS integer CONSTRAINT grown CHECK (VALUE > 0);
 CREATE SEQUENCE numbers;
 CREATE TABLE users (id serial PRIMARY KEY, email varchar(200) NOT NULL, score integer DEFAULT 0, bio text, felt mood);
-CREATE TABLE orders (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, user_id integer REFERENCES users, total numeric);
+CREATE TABLE orders (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, user_id integer REFERENCES users, total numeric);
 ALTER TABLE orders ADD CONSTRAINT total CHECK (total > 0) NOT VALID;
 CREATE UNIQUE INDEX ux ON users (email);
 CREATE INDEX ix ON orders (user_id);
@@ -54,7 +55,8 @@ CHANGES = [
      "column users.phone was added: character varying(20), nullable"),
     ("ALTER TABLE users ADD plan text NOT NULL DEFAULT 'free'", "ALTER TABLE users DROP plan",
      "column users.plan was added: text, NOT NULL, default 'free'::text"),
-    ("ALTER TABLE users DROP bio CASCADE", "ALTER TABLE users ADD bio text; CREATE STATISTICS linked ON score, bio FROM users",
+    ("ALTER TABLE users DROP bio CASCADE",
+     "ALTER TABLE users ADD bio text; CREATE STATISTICS linked ON score, bio FROM users",
      "column users.bio was removed: text, nullable",
      "statistics linked was removed: CREATE STATISTICS public.linked ON score, bio FROM users"),
     ("ALTER TABLE users RENAME felt TO feels", "ALTER TABLE users RENAME feels TO felt",
@@ -108,7 +110,8 @@ CHANGES = [
     (f"CREATE TABLE march PARTITION OF events {FEBRUARY}", "DROP TABLE march",
      "partition march was added: day, id"),
     (f"ALTER TABLE events ATTACH PARTITION february {FEBRUARY}", "ALTER TABLE events DETACH PARTITION february",
-     "table february is partition, was table", f"table february has settings (PARTITION OF events {FEBRUARY}), had none"),
+     "table february is partition, was table",
+     f"table february has settings (PARTITION OF events {FEBRUARY}), had none"),
     ("CREATE INDEX day_ix ON events (day)", "DROP INDEX day_ix",
      "index day_ix was added: CREATE INDEX day_ix ON ONLY public.events USING btree (day)",
      "index january_day_idx was added: CREATE INDEX january_day_idx ON public.january USING btree (day), "
@@ -119,7 +122,8 @@ CHANGES = [
      "constraint total on orders is validated, was NOT VALID"),
     ("ALTER TABLE orders ADD CONSTRAINT cheap CHECK (total < 9)", "ALTER TABLE orders DROP CONSTRAINT cheap",
      "constraint cheap on orders was added: CHECK ((total < (9)::numeric))"),
-    ("ALTER TABLE users ADD CONSTRAINT short CHECK (length(bio) < 9) NOT VALID", "ALTER TABLE users DROP CONSTRAINT short",
+    ("ALTER TABLE users ADD CONSTRAINT short CHECK (length(bio) < 9) NOT VALID",
+     "ALTER TABLE users DROP CONSTRAINT short",
      "constraint short on users was added: CHECK ((length(bio) < 9)), NOT VALID"),
     ("ALTER TABLE users ADD CONSTRAINT alone UNIQUE (bio)", "ALTER TABLE users DROP CONSTRAINT alone",
      "constraint alone on users was added: UNIQUE (bio)"),
@@ -131,7 +135,8 @@ CHANGES = [
     ("ALTER TABLE february ADD PRIMARY KEY (day)",
      "ALTER TABLE february DROP CONSTRAINT february_pkey; ALTER TABLE february ALTER day SET NOT NULL",
      "constraint february_pkey on february was added: PRIMARY KEY (day)"),
-    ("ALTER TABLE orders DROP CONSTRAINT orders_user_id_fkey, ADD FOREIGN KEY (user_id) REFERENCES users ON DELETE CASCADE",
+    ("ALTER TABLE orders DROP CONSTRAINT orders_user_id_fkey,"
+     " ADD FOREIGN KEY (user_id) REFERENCES users ON DELETE CASCADE",
      "ALTER TABLE orders DROP CONSTRAINT orders_user_id_fkey, ADD FOREIGN KEY (user_id) REFERENCES users",
      "constraint orders_user_id_fkey on orders is FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE, "
      "was FOREIGN KEY (user_id) REFERENCES users(id)"),
@@ -254,7 +259,7 @@ NO_CHANGES = {
     " REVOKE SELECT ON users FROM pg_monitor",
     "the order of grants": "GRANT SELECT ON users TO PUBLIC; GRANT SELECT ON users TO pg_monitor;"
     " REVOKE SELECT ON users FROM PUBLIC; GRANT SELECT ON users TO PUBLIC; REVOKE ALL ON users FROM pg_monitor, PUBLIC",
-    "a constraint that was made again": "ALTER TABLE orders DROP CONSTRAINT orders_pkey; ALTER TABLE orders ADD PRIMARY KEY (id)",
+    "a constraint that was made again": "ALTER TABLE orders DROP CONSTRAINT orders_pkey, ADD PRIMARY KEY (id)",
 }
 
 
@@ -410,9 +415,8 @@ def test_snapshots_are_equal_exactly_when_dumps_are(running, database, seed):
 def dump(running, database: str) -> list[tuple[str, ...]]:
     """What pg_dump writes of a schema, an entry an object, without what the snapshot says that it leaves out."""
     variables = os.environ | environment(running.database_url(database))
-    done = subprocess.run(
-        [programs() / "pg_dump", "--schema-only", "--no-owner"], env=variables, capture_output=True, text=True, check=True
-    )
+    command = [programs() / "pg_dump", "--schema-only", "--no-owner"]
+    done = subprocess.run(command, env=variables, capture_output=True, encoding="utf-8", check=True)
     return sorted(_entry(text) for text in re.split(r"^--\n-- Name: ", done.stdout, flags=re.M)[1:])
 
 
@@ -440,15 +444,18 @@ def test_a_snapshot_sees_an_open_transaction_and_leaves_it_open(running, databas
 
 
 SETTINGS = """
-SET search_path = audit, public; SET datestyle = 'SQL, DMY'; SET timezone = 'Asia/Tokyo'; SET intervalstyle = 'iso_8601';
-SET quote_all_identifiers = on; SET role = NONE; SET application_name = 'mine'; SET jit = on
+SET search_path = audit, public; SET datestyle = 'SQL, DMY'; SET timezone = 'Asia/Tokyo';
+SET intervalstyle = 'iso_8601'; SET quote_all_identifiers = on; SET application_name = 'mine'; SET jit = on
+"""
+CLOCK = """
+CREATE TABLE IF NOT EXISTS clock (at timestamptz DEFAULT '2026-01-31 12:00+00', every interval DEFAULT '1 day')
 """
 
 
 @pytest.mark.parametrize("within_transaction", [False, True], ids=["autocommit", "in a transaction"])
 def test_a_session_is_left_as_it_was_and_colours_nothing(running, base, within_transaction):
     """A snapshot changed a learner's search_path, or read the same default otherwise under another time zone."""
-    base.execute("CREATE TABLE IF NOT EXISTS clock (at timestamptz DEFAULT '2026-01-31 12:00+00', every interval DEFAULT '1 day')")
+    base.execute(CLOCK)
     plain = snapshot(base)
     with running.connect(base.info.dbname) as session:
         session.execute(SETTINGS)

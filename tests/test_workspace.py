@@ -98,6 +98,19 @@ def test_the_course_is_laid_whole_and_trusted(work):
         assert NotebookNotary().check_signature(nbformat.read(copy, as_version=4))
 
 
+def test_the_pictures_of_the_lessons_come_along(work):
+    """Without them JupyterLab showed the first lesson's picture as a broken link: it serves the learner's folder alone."""
+    work.refresh_notebooks()
+    shown = [picture.name for picture in NOTEBOOKS.glob("images/*.svg")]
+    assert "the_lab.svg" in shown
+    for name in shown:
+        assert (work.path / "images" / name).read_bytes() == (NOTEBOOKS / "images" / name).read_bytes()
+    (work.path / "images" / "the_lab.svg").write_text("drawn over")
+    work.refresh_notebooks()
+    assert (work.path / "images" / "the_lab.svg").read_bytes() == (NOTEBOOKS / "images" / "the_lab.svg").read_bytes()
+    assert [saved.read_text() for saved in work.backups.glob("the_lab-*.svg")] == ["drawn over"]
+
+
 def test_an_untouched_copy_is_renewed(work, course):
     work.refresh_notebooks()
     course.publish("01", "second")

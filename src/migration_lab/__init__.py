@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .compare import Comparison
+    from .comparison import Comparison
     from .felt import Felt
     from .trace import Trace
 
@@ -29,7 +29,7 @@ def last_traffic() -> Felt:
 
 def compare(ways: dict[str, Felt]) -> Comparison:
     """Ways of making a change side by side, as a table: {"as the template has it": last_traffic(), …}."""
-    from .compare import Comparison
+    from .comparison import Comparison
 
     return Comparison(ways)
 

@@ -91,7 +91,7 @@ class Measurement:
 def main(arguments: list[str] | None = None) -> int:
     """Measure what is named, or all that takes no network; print a table."""
     names = ", ".join(MEASUREMENTS)
-    parser = argparse.ArgumentParser(prog="bench.py", description=__doc__.split("\n")[0], epilog=f"NAME is one of {names}.")
+    parser = argparse.ArgumentParser("bench.py", description=__doc__.split("\n")[0], epilog=f"NAME is one of {names}.")
     parser.add_argument("names", nargs="*", metavar="NAME", help="by default all but setup, which takes some minutes")
     parser.add_argument("--all", action="store_true", help="setup too")
     parser.add_argument("--rounds", type=int, metavar="N", help="by default as many as each needs to be steady")
@@ -255,7 +255,8 @@ def _until_it_answers(program: list, workspace: Workspace) -> float:
         while not _answers(page % "lab"):
             if process.poll() is not None or time.perf_counter() - began > WAIT:
                 process.kill()
-                raise LabError(f"JupyterLab did not answer:\n{Path(log.name).read_text(encoding='utf-8', errors='replace')}")
+                said = Path(log.name).read_text(encoding="utf-8", errors="replace")
+                raise LabError(f"JupyterLab did not answer within {WAIT} seconds. It said:\n{said}")
             time.sleep(0.01)
         taken = time.perf_counter() - began
         _open(urllib.request.Request(page % "api/shutdown", method="POST"))
@@ -345,13 +346,20 @@ def _drop(running: Server, database: str) -> None:
         session.execute("CHECKPOINT")
 
 
+REVISION = """
+revision = "0004_bench"
+down_revision = "0003_orders"
+def upgrade(): pass
+def downgrade(): pass
+"""
+
+
 @contextmanager
 def alembic() -> Iterator[list[Timed]]:
     """A revision that costs the server next to nothing: what is compared is the way to it."""
     with learner() as (workspace, running):
         opened = lesson.open(LESSON, workspace=workspace)
-        revision = 'revision = "0004_bench"\ndown_revision = "0003_orders"\n\ndef upgrade(): pass\n\ndef downgrade(): pass\n'
-        (opened.project / "migrations" / "versions" / "0004_bench.py").write_text(revision, encoding="utf-8")
+        (opened.project / "migrations" / "versions" / "0004_bench.py").write_text(REVISION, encoding="utf-8")
         upgrade, downgrade = ["upgrade", "head"], ["downgrade", "-1"]
 
         def in_process(arguments: list[str]) -> None:
@@ -383,9 +391,9 @@ def check() -> Iterator[list[Timed]]:
         turns = cycle(one for one in exercises().values() if one.start != "large")
 
         def run(code: str) -> str:
-            said: list[str] = []
-            client.execute_interactive(code, timeout=WAIT, output_hook=lambda message: said.append(str(message["content"])))
-            return "\n".join(said)
+            said: list[dict] = []
+            client.execute_interactive(code, timeout=WAIT, output_hook=said.append)
+            return "\n".join(str(message["content"]) for message in said)
 
         def ours() -> float:
             exercise = next(turns)
@@ -407,24 +415,25 @@ def check() -> Iterator[list[Timed]]:
 
 
 def _answer_cells(exercise: Exercise) -> list[str]:
-    files = files_in(exercise.folder / "solution")
-    return [
-        f"%%answer {exercise.id} {file.relative_to(exercise.folder / 'solution').as_posix()}\n{file.read_text(encoding='utf-8')}"
-        for file in files
-    ]
+    solution = exercise.folder / "solution"
+    paths = [file.relative_to(solution).as_posix() for file in files_in(solution)]
+    return [f"%%answer {exercise.id} {path}\n{(solution / path).read_text(encoding='utf-8')}" for path in paths]
 
 
 @contextmanager
 def notebooks() -> Iterator[list[Timed]]:
-    """Both begin without a server, and make one of their own."""
+    """Each makes a server of its own, and ends it."""
 
     def ours() -> float:
         with startstate.variables({"LAB_POSTGRES": "embedded"}):
             return timed(lambda: _run([sys.executable, "-m", "pytest", "-q", "-n", "2", NOTEBOOKS], ROOT))
 
-    def bare() -> float:
+    def execute() -> None:
         with new_learner() as workspace, startstate.variables(_settings(workspace)):
-            return timed(lambda: _run([BIN / "jupyter", "execute", *sorted(NOTEBOOKS.glob("*.ipynb"))], ROOT))
+            _run([BIN / "jupyter", "execute", *sorted(NOTEBOOKS.glob("*.ipynb"))], ROOT)
+
+    def bare() -> float:
+        return timed(execute)
 
     yield [ours, bare]
 
@@ -437,25 +446,22 @@ def _run(arguments: list, folder: Path) -> None:
         raise LabError(f"`{' '.join(map(str, arguments))}` failed (exit status {done.returncode}). It said:\n{said}")
 
 
+CLONE = "CREATE DATABASE … TEMPLATE"
 MEASUREMENTS = {
     "setup": Measurement(
-        "setting up a fresh clone", "pip install --require-hashes of the same lock", 1.15, setup, rounds=2, always=False
+        "setting up a fresh clone", "pip install --require-hashes of the same lock", 1.15, setup, rounds=3, always=False
     ),
     "start": Measurement(
         "a second scripts/lab.py until JupyterLab answers, its server stopped", "jupyter lab", 1.3, start, rounds=5
     ),
     "first": Measurement("the embedded server's first start", None, None, first, rounds=5),
     "later": Measurement("the embedded server's later starts", None, None, later, rounds=9),
-    "open": Measurement(
-        "opening lesson 00", "CREATE DATABASE … TEMPLATE", 1.3, opening, rounds=25, allowance=0.1
-    ),
-    "reset": Measurement(
-        "resetting lesson 00, a changed file saved", "CREATE DATABASE … TEMPLATE", 1.3, resetting, rounds=25, allowance=0.1
-    ),
+    "open": Measurement("opening lesson 00", CLONE, 1.3, opening, rounds=25, allowance=0.1),
+    "reset": Measurement("resetting lesson 00, a changed file saved", CLONE, 1.3, resetting, rounds=25, allowance=0.1),
     "alembic": Measurement("%alembic upgrade head", "alembic upgrade head", 0.2, alembic, rounds=9),
     "check": Measurement("an answer cell and %check, until the feedback", None, 1.0, check, rounds=15),
-    "notebooks": Measurement("pytest -n 2 notebooks", "jupyter execute of the same notebooks", 0.8, notebooks, rounds=3),
-}  # fmt: skip
+    "notebooks": Measurement("pytest -n 2 notebooks", "jupyter execute of the same ones", 0.8, notebooks, rounds=3),
+}
 
 
 if __name__ == "__main__":

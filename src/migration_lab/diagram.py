@@ -368,9 +368,8 @@ def _svg(diagram: Diagram) -> str:
     lines = [(EMPTY, INK)] if not places else []
     for change in diagram.changes:
         text = f"{_sign(change.change)} {change.sentence}"
-        lines += [
-            (line, STRONG[change.change]) for line in wrap(text, (width - 2 * MARGIN) // CELL, subsequent_indent=INDENTED)
-        ]
+        wrapped = wrap(text, (width - 2 * MARGIN) // CELL, subsequent_indent=INDENTED)
+        lines += [(line, STRONG[change.change]) for line in wrapped]
     height = below + (ROW * len(lines) + MARGIN // 2 if lines else 0)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}"'

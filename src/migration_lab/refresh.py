@@ -22,10 +22,11 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 
-from .course import NOTEBOOKS, ROOT
+from .course import NOTEBOOKS, ROOT, find_lesson
 from .embedded import Embedded
 from .errors import LabError
-from .startstate import variables
+from .postgres import server
+from .startstate import ensure_template, variables
 from .workspace import Workspace, write_whole
 
 METADATA = {
@@ -59,6 +60,8 @@ def refresh(path: Path) -> bool:
     stored = nbformat.reads(before, as_version=4)
     ran = nbformat.reads(before, as_version=4)
     with new_learner() as workspace:
+        # Whether a start state has to be built first is the server's affair, and no part of the lesson.
+        ensure_template(server("embedded", workspace), find_lesson(path.name).start)
         execute(ran, path.parent, {"LAB_WORK": str(workspace.path), "LAB_POSTGRES": "embedded"})
     keep_what_is_the_same(stored, ran)
     after = normalised(ran)

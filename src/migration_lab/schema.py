@@ -5,12 +5,12 @@
 >>> [str(change) for change in diff(before, snapshot(connection))]
 ['column users.phone was added: character varying(20), nullable']
 
-A snapshot holds what ``pg_dump --schema-only --no-owner`` writes: two are equal (``==``) exactly when ``diff`` finds nothing
-between them, and when their dumps are equal, but for this. An INVALID index, which pg_dump passes over, is a difference.
-None are the order of a table's columns, the name of a NOT NULL constraint, and whether what a table inherits is its own
-as well. Every table named alembic_version is left out, and what applications seldom make: default privileges,
-publications and subscriptions, foreign servers, collations, operators, casts, languages, text search, tablespaces, the
-inside of aggregates and range types, and comments on a type's parts.
+A snapshot holds what ``pg_dump --schema-only --no-owner`` writes: two are equal (``==``) exactly when ``diff`` finds
+nothing between them, and when their dumps are equal, but for this. An INVALID index, which pg_dump passes over, is a
+difference. None are the order of a table's columns, the name of a NOT NULL constraint, and whether what a table
+inherits is its own as well. Every table named alembic_version is left out, and what applications seldom make: default
+privileges, publications and subscriptions, foreign servers, collations, operators, casts, languages, text search,
+tablespaces, the inside of aggregates and range types, and comments on a type's parts.
 """
 
 import json
@@ -41,8 +41,8 @@ class Column:
 
     ``nullable``: may a row hold NULL? Also while a NOT NULL constraint is NOT VALID (PostgreSQL 18), which is then among
     the table's constraints. ``identity`` is 'ALWAYS' or 'BY DEFAULT'; ``generated`` the expression and where its value
-    is kept, '(price * 2) STORED'; ``settings`` what differs from its type's own, 'COLLATE "C"'; ``privileges`` what GRANT
-    and REVOKE have changed, 'GRANT SELECT TO reader'.
+    is kept, '(price * 2) STORED'; ``settings`` what differs from its type's own, 'COLLATE "C"'; ``privileges`` what
+    GRANT and REVOKE have changed, 'GRANT SELECT TO reader'.
     """
 
     label: ClassVar[str] = "column {owner}.{thing.name}"
@@ -464,10 +464,11 @@ INDEXES = f"""
     SELECT {relation("indexrelid")} AS name, pg_get_indexdef(indexrelid) AS definition, indisvalid AS valid,
         (SELECT conname FROM pg_constraint WHERE conindid = indexrelid AND contype IN ('p', 'u', 'x')) AS constraint,
         {comment("pg_class", "indexrelid")},
-        array_remove(ARRAY[CASE WHEN indisclustered THEN 'CLUSTER' END,
-                           CASE WHEN indisreplident THEN 'REPLICA IDENTITY' END,
-                           (SELECT 'PARTITION OF ' || {relation("inhparent")} FROM pg_inherits WHERE inhrelid = indexrelid)
-                          ], NULL) AS settings,
+        array_remove(ARRAY[
+            CASE WHEN indisclustered THEN 'CLUSTER' END,
+            CASE WHEN indisreplident THEN 'REPLICA IDENTITY' END,
+            (SELECT 'PARTITION OF ' || {relation("inhparent")} FROM pg_inherits WHERE inhrelid = indexrelid)], NULL)
+            AS settings,
         ARRAY(SELECT coalesce((SELECT attname::text FROM pg_attribute WHERE attrelid = c.oid AND attnum = indkey[k - 1]),
                               pg_get_indexdef(indexrelid, k, true)) FROM generate_series(1, indnkeyatts) k) AS columns,
         indisunique AS unique, amname AS method, pg_get_expr(indpred, c.oid) AS predicate
@@ -488,8 +489,8 @@ POLICIES = f"""
     SELECT polname AS name, 'policy' AS kind,
         concat_ws({LINE}, CASE WHEN polpermissive THEN 'PERMISSIVE' ELSE 'RESTRICTIVE' END,
             'FOR ' || {words("polcmd", COMMANDS)}, 'TO ' || array_to_string(ARRAY(
-                SELECT CASE r WHEN 0 THEN 'PUBLIC' ELSE r::regrole::text END COLLATE "C" FROM unnest(polroles) r ORDER BY 1
-            ), ', '),
+                SELECT CASE r WHEN 0 THEN 'PUBLIC' ELSE r::regrole::text END COLLATE "C" FROM unnest(polroles) r
+                ORDER BY 1), ', '),
             'USING (' || pg_get_expr(polqual, c.oid) || ')',
             'WITH CHECK (' || pg_get_expr(polwithcheck, c.oid) || ')') AS definition,
         {comment("pg_policy", "oid")}
@@ -569,7 +570,8 @@ LISTS = {
     "extensions": f"""
         SELECT extname AS name, 'extension' AS kind, format('VERSION %s SCHEMA %s', extversion, nspname) AS definition,
             {comment("pg_extension", "x.oid")}
-        FROM pg_extension x JOIN pg_namespace n ON n.oid = extnamespace WHERE nspname <> 'pg_catalog' ORDER BY extname""",
+        FROM pg_extension x JOIN pg_namespace n ON n.oid = extnamespace
+        WHERE nspname <> 'pg_catalog' ORDER BY extname""",
     "schemas": f"""
         SELECT nspname AS name, 'schema' AS kind, {comment("pg_namespace", "n.oid")},
             {privileges("nspacl", "n", "nspowner")}

@@ -71,7 +71,15 @@ class Workspace:
             sentences = []
             for source in sorted(NOTEBOOKS.glob("*.ipynb")):
                 sentences += self._refresh_notebook(source, delivered)
+            for source in sorted(NOTEBOOKS.glob("images/*.svg")):
+                self._refresh_picture(source)
         return sentences
+
+    def _refresh_picture(self, source: Path) -> None:
+        copy = self.path / "images" / source.name
+        if not copy.exists() or content_digest(copy) != content_digest(source):
+            self.back_up(copy)
+            write_whole(copy, source.read_text(encoding="utf-8"))
 
     def _refresh_notebook(self, source: Path, delivered: dict[str, str]) -> list[str]:
         copy = self.path / source.name

@@ -11,6 +11,10 @@ def check(db: Graded) -> None:
     line = [revision.revision for revision in db.revisions()]
     if len(line) != 2:
         raise NotYet(f"the upgrade ran {len(line)} revision(s), {', '.join(line)}; it should be two, one after the other.")
+    db.alembic("downgrade", "-1")
+    if db.value("SELECT count(*) FROM pg_attribute WHERE attrelid = 'items'::regclass AND attname = 'note' AND NOT attisdropped"):
+        raise NotYet("one revision back, items still has its note: `downgrade()` takes back what `upgrade()` did.")
+    db.alembic("upgrade", "head")
 
 
 def explain(error) -> str | None:
