@@ -84,8 +84,11 @@ def test_what_a_failed_migration_did_before(stage):
 
 
 def test_a_foreign_key_that_fails_in_validation(stage):
-    """Rolled back, the key is in no catalog any more: the tables that were scanned for it are told all the same."""
-    stage.session.execute("CREATE TABLE pets AS SELECT 999 AS owner")
+    """Rolled back, the key is in no catalog any more: the tables that were scanned for it are told all the same.
+
+    A refusal lets go of the locks at once, so only a scan that takes some time is seen.
+    """
+    stage.session.execute("CREATE TABLE pets AS SELECT 1 AS owner FROM generate_series(1, 500000) UNION ALL SELECT 999")
     trace = stage.execute("ALTER TABLE pets ADD CONSTRAINT fk FOREIGN KEY (owner) REFERENCES users", fails=True)
     assert trace.sqlstate == "23503"
     assert sorted(trace.statements[-1].scanned) == ["public.pets", "public.users"]

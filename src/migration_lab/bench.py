@@ -114,7 +114,8 @@ def main(arguments: list[str] | None = None) -> int:
         except KeyboardInterrupt:
             tell("stopped")
             return 130
-    print(table(results))
+    if results:
+        print(table(results))
     if options.json:
         try:
             text = json.dumps({"machine": machine(), "measurements": results}, indent=1)
