@@ -119,6 +119,17 @@ def test_a_lock_queue(stage):
     assert stage.tree() == NOBODY
 
 
+def test_another_database_is_none_of_ours(stage, running):
+    """On a server that several learners share, each saw in their own tree whoever kept another one waiting."""
+    alice, bob = stage.connect("alice"), stage.connect("bob")
+    alice.execute("BEGIN")
+    alice.execute("LOCK TABLE users")
+    stage.send(bob, "SELECT FROM users")
+    with running.connect() as elsewhere:
+        assert str(look(elsewhere)) == NOBODY
+    alice.execute("ROLLBACK")
+
+
 def test_a_session_that_waits_for_several_stands_below_the_last_of_them(stage):
     """Three holders, and two changes behind them: the second change is served after the first."""
     for name in ("carol", "dave", "alice"):

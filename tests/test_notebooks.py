@@ -12,7 +12,7 @@ import nbformat
 import pytest
 
 from migration_lab.course import NOTEBOOKS, Lesson, exercises, find_exercise, lessons
-from migration_lab.refresh import execute, normalised, sanitizer
+from migration_lab.refresh import execute, main, normalised, sanitizer
 
 LESSONS = list(lessons().values())
 FILE_MAGICS = ("%%answer", "%%writefile")
@@ -154,6 +154,24 @@ def test_a_notebook_is_stored_as_refresh_stores_it(lesson):
         assert bool(failed) == ("raises-exception" in cell.metadata.get("tags", ())), cell.source
     identifiers = Counter(cell.id for cell in notebook.cells)
     assert max(identifiers.values()) == 1
+
+
+def test_refreshing_twice_changes_nothing(tmp_path, capsys):
+    """A refresh that stored clocks and versions anew made a diff each time, in which no one saw the lesson that changed."""
+    notebook = tmp_path / LESSONS[0].notebook
+    notebook.write_text((NOTEBOOKS / notebook.name).read_text(encoding="utf-8").replace("Revision  0003_orders", "Revision  0003_older"), encoding="utf-8")
+    assert main([str(notebook)]) == 0 == main([str(notebook)])
+    assert capsys.readouterr().out.splitlines() == [f"{notebook.name}: changed", f"{notebook.name}: unchanged"]
+
+
+def test_a_cell_that_fails_ends_a_refresh_and_stores_nothing(tmp_path, capsys):
+    notebook = tmp_path / LESSONS[0].notebook
+    text = (NOTEBOOKS / notebook.name).read_text(encoding="utf-8").replace("FROM users ORDER BY id", "FROM usres ORDER BY id")
+    notebook.write_text(text.replace('"%schema"', '"%schemata"', 1), encoding="utf-8")
+    before = notebook.read_bytes()
+    assert main([str(notebook)]) == 1
+    assert "schemata" in capsys.readouterr().err
+    assert notebook.read_bytes() == before
 
 
 def test_every_notebook_is_a_lesson_of_the_manifest():

@@ -12,14 +12,13 @@ import threading
 import time
 from contextlib import contextmanager
 
-import psycopg
 import pytest
 from sqlalchemy import Engine, event
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from stage import Stage, on_stage
 
 from migration_lab import schema, xray
-from migration_lab.embedded import Embedded, open_to_others
+from migration_lab.embedded import Embedded
 from migration_lab.errors import LabError
 from migration_lab.postgres import environment, server
 from migration_lab.trace import Trace

@@ -16,11 +16,10 @@ import textwrap
 import pytest
 from alembic import command as alembic_command
 from alembic.config import Config
-from sqlalchemy import create_engine, pool, text
+from sqlalchemy import create_engine, text
 from stage import on_stage
 
 from migration_lab import startstate, xray
-from migration_lab.errors import LabError
 from migration_lab.trace import Trace
 
 AX, SUX = "AccessExclusiveLock", "ShareUpdateExclusiveLock"
@@ -76,14 +75,14 @@ ENVS = {
     "a static pool": "engine = sa.create_engine(url, poolclass=sa.pool.StaticPool)" + CONNECT,
     "a pool of one, used twice": "engine = sa.create_engine(url, pool_size=1)\nwith engine.connect() as c: c.execute(sa.text('SELECT 1'))"
     + CONNECT,
-    "engine.begin": f"""
+    "engine.begin": """
 engine = sa.create_engine(url)
 with engine.begin() as connection:
     context.configure(connection=connection)
     context.run_migrations()
 """,
     "options of the engine": "engine = sa.create_engine(url).execution_options(isolation_level='SERIALIZABLE')" + CONNECT,
-    "an ORM session's connection": f"""
+    "an ORM session's connection": """
 from sqlalchemy.orm import Session
 with Session(sa.create_engine(url)) as session:
     context.configure(connection=session.connection())
@@ -265,7 +264,7 @@ def test_two_phases(stage):
     """A prepared transaction keeps its locks without a session; it is committed when the second phase is."""
     if stage.session.execute("SHOW max_prepared_transactions").fetchone()[0] == "0":
         pytest.skip("this server prepares no transactions (max_prepared_transactions = 0)")
-    env = f"""
+    env = """
     engine = sa.create_engine(url)
     with engine.connect() as connection:
         transaction = connection.begin_twophase()

@@ -7,7 +7,6 @@ PostgreSQL's documentation of ALTER TABLE and of locks says, and what pg_locks a
 from __future__ import annotations
 
 import threading
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
-import re
 import shutil
 import socket
 import subprocess
@@ -19,12 +17,11 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext
 from io import StringIO
 from itertools import cycle
 from pathlib import Path
-from statistics import median
+from statistics import quantiles
 
 from psycopg import sql
 
@@ -32,60 +29,17 @@ from . import command, lesson, startstate
 from .course import NOTEBOOKS, ROOT, Exercise, exercises, find_lesson
 from .embedded import Embedded
 from .errors import LabError
+from .measure import Measurement, machine, table, teller, timed
 from .postgres import Server, environment, server
 from .refresh import new_learner
+from .traffic import Traffic
 from .workspace import Workspace, files_in, write_whole
+from .xray import watching
 
 BIN = Path(sys.executable).parent
 LESSON = find_lesson("00")
 WAIT = 60  # seconds that a JupyterLab may take until it answers
 Timed = Callable[[], float]
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """What is measured, beside what, and the goal.
-
-    ``prepare`` is a context that gives one or two functions, each doing the work once and returning its seconds: the
-    lab's, and the bare one's. The goal is a ratio of the two, after ``allowance`` seconds are taken off the lab's; or
-    seconds, where there is one function. Without ``always`` it is only run when it is named.
-    """
-
-    ours: str
-    bare: str | None
-    goal: float | None
-    prepare: Callable[[], contextmanager]
-    rounds: int
-    allowance: float = 0.0
-    always: bool = True
-
-    def run(self, rounds: int, tell: Callable[[str], None]) -> dict:
-        """Do it; the result is what ``--json`` writes of it, such as
-
-        {"ours": {"what": "%alembic upgrade head", "seconds": [0.02, 0.03]},
-         "bare": {"what": "alembic upgrade head", "seconds": [0.4, 0.5]}, "ratios": [0.05, 0.06],
-         "goal": 0.2, "allowance_seconds": 0.0, "met": true}
-
-        with null for the bare one, its ratios, the goal and whether it is met, where there is none.
-        """
-        tell("getting ready")
-        taken = []
-        with self.prepare() as functions:
-            for number in range(1, rounds + 1):
-                tell(f"round {number} of {rounds}")
-                taken.append([round(function(), 4) for function in functions])
-        result = {
-            "ours": {"what": self.ours, "seconds": [seconds[0] for seconds in taken]},
-            "bare": {"what": self.bare, "seconds": [seconds[1] for seconds in taken]} if self.bare else None,
-            "ratios": [round(ours / bare, 3) for ours, bare in taken] if self.bare else None,
-            "goal": self.goal,
-            "allowance_seconds": self.allowance,
-            "met": None,
-        }
-        if self.goal is not None:
-            compared = [(ours - self.allowance) / (bare[0] if bare else 1) for ours, *bare in taken]
-            result["met"] = median(compared) <= self.goal
-        return result
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -124,63 +78,6 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"{options.json} could not be written: {error.strerror}.", file=sys.stderr)
             failed = True
     return int(failed)
-
-
-def teller(name: str) -> Callable[[str], None]:
-    """A function that tells how far a measurement is: in one line on a terminal, else every tenth round."""
-    live = sys.stderr.isatty()
-
-    def tell(words: str) -> None:
-        under_way = words.startswith(("getting", "round"))
-        if live:
-            print(f"\r{name}: {words}".ljust(50), end="" if under_way else "\n", file=sys.stderr, flush=True)
-        elif not re.match(r"round \d*[^1] ", words):
-            print(f"{name}: {words}", file=sys.stderr, flush=True)
-
-    return tell
-
-
-def machine() -> dict:
-    return {"system": platform.platform(), "cpus": os.cpu_count(), "python": platform.python_version()}
-
-
-# The table
-
-
-def table(results: dict[str, dict]) -> str:
-    """The results, a line each, under headings."""
-    lines = [("", "the lab", "bare", "ratio (from to)", "goal", ""), *(_line(*item) for item in results.items())]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    shown = ["  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True)).rstrip() for line in lines]
-    legend = [f"{name}: {result['ours']['what']}" + _beside(result) for name, result in results.items()]
-    return "\n".join([*shown, "", *legend])
-
-
-def _line(name: str, result: dict) -> tuple[str, ...]:
-    ours, bare, ratios, goal = result["ours"]["seconds"], result["bare"], result["ratios"], result["goal"]
-    allowance = f" + {_time(result['allowance_seconds'])}" if result["allowance_seconds"] else ""
-    return (
-        name,
-        _time(median(ours)),
-        _time(median(bare["seconds"])) if bare else "",
-        f"{median(ratios):.2f} ({min(ratios):.2f} {max(ratios):.2f})" if ratios else "",
-        "" if goal is None else f"at most {goal:g} × bare{allowance}" if bare else f"at most {_time(goal)}",
-        {True: "met", False: "NOT MET", None: ""}[result["met"]],
-    )
-
-
-def _beside(result: dict) -> str:
-    return f", beside {result['bare']['what']}" if result["bare"] else ""
-
-
-def _time(seconds: float) -> str:
-    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
-
-
-def timed(work: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
 
 
 # What is measured
@@ -383,6 +280,66 @@ def alembic() -> Iterator[list[Timed]]:
 
 
 @contextmanager
+def xray_large() -> Iterator[list[Timed]]:
+    """A migration of a second or more: a million rows are written."""
+    with _migration("large", 'op.execute("UPDATE orders SET total = total + 1")') as functions:
+        yield functions
+
+
+@contextmanager
+def xray_small() -> Iterator[list[Timed]]:
+    """A hundred statements that take next to nothing each."""
+    body = "for n in range(100):\n        op.execute(f'ALTER TABLE users ALTER COLUMN name SET STATISTICS {n}')"
+    with _migration("small", body) as functions:
+        yield functions
+
+
+@contextmanager
+def _migration(start: str, body: str) -> Iterator[list[Timed]]:
+    """The upgrade of a revision with this body, under x-ray and by itself; before each the table is as it was."""
+    revision = f'from alembic import op\n\nrevision = "0004_bench"\ndown_revision = "0003_orders"\n\n\ndef upgrade():\n    {body}\n'
+    with learner() as (workspace, running), tempfile.TemporaryDirectory() as folder:
+        project = Path(folder).resolve()
+        startstate.lay_project(project, start)
+        (project / "migrations" / "versions" / "0004_bench.py").write_text(revision, encoding="utf-8")
+
+        def run(watch: bool) -> float:
+            startstate.create_database(running, "bench", start)
+            with running.connect() as session:
+                session.execute("CHECKPOINT")
+            with startstate.variables(environment(running.database_url("bench"))), watching("") if watch else nullcontext():
+                return timed(lambda: command.run(["upgrade", "head"], project, StringIO()))
+
+        yield [lambda: run(True), lambda: run(False)]
+
+
+@contextmanager
+def traffic() -> Iterator[list[Timed]]:
+    """How steady the application is with no migration running: its reads' 99th percentile, and one plain session's."""
+    with learner() as (_, running):
+        startstate.create_database(running, "bench", "large")
+        url = running.database_url("bench")
+
+        def ours() -> float:
+            with Traffic(url, "users") as load:
+                time.sleep(3)
+            if load.felt.achieved < 0.95:
+                raise LabError(f"The traffic kept only {load.felt.achieved:.0%} of its timetable.")
+            return quantiles(load.felt.times("read"), n=100)[-1] / 1000
+
+        def bare() -> float:
+            with running.connect("bench") as session:
+                read = "SELECT id, name, email, age, created_at FROM users WHERE id = %s"
+                times = []
+                for key in range(1, 151):
+                    times.append(timed(lambda key=key: session.execute(read, [key * 1000]).fetchone()))
+                    time.sleep(0.02)
+            return quantiles(times, n=100)[-1]
+
+        yield [ours, bare]
+
+
+@contextmanager
 def check() -> Iterator[list[Timed]]:
     """Every exercise's solution in turn, in a kernel: the answer cell and the check, after a moment of thought."""
     from jupyter_client.manager import start_new_kernel
@@ -460,6 +417,13 @@ MEASUREMENTS = {
     "open": Measurement("opening lesson 00", CLONE, 1.3, opening, rounds=25, allowance=0.1),
     "reset": Measurement("resetting lesson 00, a changed file saved", CLONE, 1.3, resetting, rounds=25, allowance=0.1),
     "alembic": Measurement("%alembic upgrade head", "alembic upgrade head", 0.2, alembic, rounds=9),
+    "xray": Measurement("%xray upgrade head of a second or more", "%alembic upgrade head", 1.1, xray_large, rounds=5),
+    "xray_small": Measurement(
+        "%xray upgrade head of 100 small statements", "%alembic upgrade head", 1, xray_small, rounds=9, allowance=3.0
+    ),
+    "traffic": Measurement(
+        "reads of %%traffic with no migration running, 99th percentile", "one session's, paced alike", None, traffic, rounds=5
+    ),
     "check": Measurement("an answer cell and %check, until the feedback", None, 1.0, check, rounds=15),
     "notebooks": Measurement("pytest -n 2 notebooks", "jupyter execute of the same ones", 0.8, notebooks, rounds=3),
 }

@@ -200,7 +200,8 @@ def look(connection: psycopg.Connection) -> LockTree:
     names = _names(sessions)
     leaders = {session.pid: session.leader_pid or session.pid for session in sessions}
     locks = [lock._replace(pid=leaders.get(lock.pid, lock.pid)) for lock in locks]
-    blocking = {pid for lock in locks for pid in lock.blockers or ()}
+    here = {session.pid for session in sessions if session.here}
+    blocking = {pid for lock in locks if lock.pid in here for pid in lock.blockers or ()}
     backends = []
     for session in sessions:
         own = [lock for lock in locks if lock.pid == session.pid]

@@ -250,10 +250,11 @@ class Job:
 
     def _run(self) -> None:
         try:
-            for self.statement in self.statements:
+            for statement in self.statements:
+                self.statement = statement
                 if self.cancelled:
                     raise psycopg.errors.QueryCanceled("canceling statement due to user request")
-                self.said += _result(self.connection.execute(self.statement))
+                self.said += _result(self.connection.execute(statement))
         except Exception as error:
             self.error = error
         finally:

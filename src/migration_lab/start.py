@@ -8,7 +8,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -117,8 +117,6 @@ def _find_programs() -> None:
     from .embedded import programs
 
     folders = [str(Path(sys.executable).parent)]
-    try:
+    with suppress(LabError):  # with Docker or a server of their own, people may have done without the wheel
         folders.append(str(programs()))
-    except LabError:
-        pass  # with Docker or a server of their own, people may have done without the wheel
     os.environ["PATH"] = os.pathsep.join([*folders, os.environ.get("PATH", "")])

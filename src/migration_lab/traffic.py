@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -188,10 +189,8 @@ class Traffic:
 
     def _stop(self) -> None:
         """Let the process end its sessions; it does so by itself when its input ends."""
-        try:
+        with suppress(OSError):
             self.process.stdin.close()
-        except OSError:
-            pass
         try:
             self.process.wait(timeout=15)
         except subprocess.TimeoutExpired:
