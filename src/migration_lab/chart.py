@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .errors import LabError
 from .felt import NOUNS, Band, Felt, Sample
+from .words import listed, milliseconds
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -96,7 +97,7 @@ def alt(felt: Felt) -> str:
         [
             f"Chart of what {_crew(felt)} on {felt.table} felt: {', '.join(times) or 'nothing was answered'}.",
             f"Errors: {', '.join(errors)}." if errors else "No errors.",
-            f"Meanwhile the migration ran {_listed(_few(statements))}." if statements else "No migration was seen meanwhile.",
+            f"Meanwhile the migration ran {listed(_few(statements))}." if statements else "No migration was seen meanwhile.",
         ]
     )
 
@@ -336,7 +337,7 @@ def _shade(axes: Axes, felt: Felt) -> None:
 
 def _crew(felt: Felt) -> str:
     counts = Counter(kind for kind, _ in felt.sessions.values())
-    return _listed([f"{counts[kind]} {noun}{'s' * (counts[kind] > 1)}" for kind, noun in NOUNS.items() if counts[kind]])
+    return listed([f"{counts[kind]} {noun}{'s' * (counts[kind] > 1)}" for kind, noun in NOUNS.items() if counts[kind]])
 
 
 def _short(sql: str, length: int) -> str:
@@ -345,12 +346,8 @@ def _short(sql: str, length: int) -> str:
 
 
 def _ms(ms: float) -> str:
-    return f"{max(ms, 1):,.0f} ms"
+    return milliseconds(max(ms, 1))  # a statement took some time
 
 
 def _few(parts: list[str]) -> list[str]:
     return parts if len(parts) <= ROWS else [*parts[:ROWS], "others"]
-
-
-def _listed(parts: list[str]) -> str:
-    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from html import escape
 
 from .felt import Felt
-from .report import megabytes, milliseconds, names
 from .trace import NOTEWORTHY, Held, worst_first
+from .words import bare, listed, megabytes, milliseconds
 
 
 class Comparison:
@@ -39,13 +39,13 @@ def _strongest(felt: Felt) -> str:
     if not worst:
         return "none that anybody waits for"
     longest = max((one for one in worst if one.mode == worst[0].mode), key=lambda one: one.ms)
-    return f"{longest.mode} on {names([longest.relation])}, held for {milliseconds(longest.ms)}"
+    return f"{longest.mode} on {bare(longest.relation)}, held for {milliseconds(longest.ms)}"
 
 
 def _tables(attribute: str) -> Callable[[Felt], str]:
     def tell(felt: Felt) -> str:
         told = [name for trace in felt.traces for one in trace.statements for name in getattr(one, attribute)]
-        return names(sorted(set(told))) if told else "nothing"
+        return listed(map(bare, sorted(set(told)))) if told else "nothing"
 
     return tell
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .trace import Trace
+from .words import milliseconds
 
 if TYPE_CHECKING:
     import pandas
@@ -123,7 +124,7 @@ class Felt:
 
     def __str__(self) -> str:
         stalls = [
-            f"longest {noun} stall {worst:,.0f} ms"
+            f"longest {noun} stall {milliseconds(worst)}"
             for noun, worst in (("read", self.worst_read_ms), ("write", self.worst_write_ms))
             if worst
         ]

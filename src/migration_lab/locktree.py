@@ -25,6 +25,7 @@ from html import escape
 from typing import TYPE_CHECKING, NamedTuple
 
 from .locks import MODES
+from .words import listed, milliseconds
 
 if TYPE_CHECKING:
     import psycopg
@@ -182,7 +183,7 @@ def _said(backend: Backend) -> list[str]:
     """What a session does, its statement, because of whom it waits, and what it holds, a line each."""
     wait = backend.wait
     state, ms = (f"waits for {wait.what}", wait.ms) if wait else (backend.state, backend.ms)
-    since = "" if ms is None else f", for {ms:,.0f} ms"
+    since = "" if ms is None else f", for {milliseconds(ms)}"
     because = [wait.because] if wait and wait.because else []
     return [state + since, backend.statement, *because, *(f"holds {lock}" for lock in backend.holds)]
 
@@ -314,5 +315,4 @@ def _before(names: list[str]) -> str:
 
 
 def _listed(names: list[str]) -> str:
-    shown = names if len(names) <= 4 else [*names[:3], f"{len(names) - 3} more"]
-    return " and ".join(filter(None, [", ".join(shown[:-1]), *shown[-1:]]))
+    return listed(names if len(names) <= 4 else [*names[:3], f"{len(names) - 3} more"])

@@ -9,6 +9,7 @@ from html import escape
 
 from .locks import MODES
 from .trace import NOTEWORTHY, Held, Lock, Statement, Trace, Transaction, Waited
+from .words import bare, listed, megabytes, milliseconds
 
 SIGNS = {"reads and writes": "■■■", "writes": "■■", "other schema changes": "■"}
 COLOURS = {"reads and writes": "#a83a00", "writes": "#7a5b00", "other schema changes": "#0b57a4"}
@@ -76,7 +77,7 @@ def _heading(transaction: Transaction, trace: Trace) -> str:
 
 
 def _sentence(held: Held, waited: Waited | None) -> str:
-    sentence = f"{held.mode} on {_short(held.relation)}, held for {milliseconds(held.ms)}: blocks {held.blocks}"
+    sentence = f"{held.mode} on {bare(held.relation)}, held for {milliseconds(held.ms)}: blocks {held.blocks}"
     if waited and waited.ms >= WAIT_SHOWN:
         sentence += f"; {_sessions(waited)}, up to {milliseconds(waited.ms)}"
     return sentence
@@ -87,7 +88,7 @@ def _other_waits(transaction: Transaction) -> list[str]:
     told = {held.relation for held in _noteworthy(transaction)}
     others = [one for one in transaction.waited if one.relation not in told and one.ms >= WAIT_SHOWN]
     others.sort(key=lambda one: one.relation or "")
-    return [f"… {_sessions(one)} for {_short(one.relation or 'rows')}, up to {milliseconds(one.ms)}" for one in others]
+    return [f"… {_sessions(one)} for {bare(one.relation or 'rows')}, up to {milliseconds(one.ms)}" for one in others]
 
 
 def _sessions(waited: Waited) -> str:
@@ -108,14 +109,14 @@ def _verdicts(statement: Statement, locks: list[Lock]) -> list[str]:
     """What a statement did, each with a sign and in words."""
     verdicts = []
     if statement.rewrote:
-        verdicts.append(f"⟳ rewrote {names(statement.rewrote)}")
+        verdicts.append(f"⟳ rewrote {listed(map(bare, statement.rewrote))}")
     if statement.scanned:
-        verdicts.append(f"▤ scanned {names(statement.scanned)} to verify")
+        verdicts.append(f"▤ scanned {listed(map(bare, statement.scanned))} to verify")
     if statement.built:
-        verdicts.append(f"▦ built {names(statement.built)}")
+        verdicts.append(f"▦ built {listed(map(bare, statement.built))}")
     verdicts += [f"✓ {said}" for said in statement.says if "sufficient to prove" in said or "implied by" in said]
     for mode in dict.fromkeys(lock.mode for lock in locks):
-        verdicts.append(f"▣ took {mode} on {names([lock.relation for lock in locks if lock.mode == mode])}")
+        verdicts.append(f"▣ took {mode} on {listed(map(bare, [lock.relation for lock in locks if lock.mode == mode]))}")
     if statement.unseen and statement.wal_bytes:
         verdicts.append("▣ was over before its locks could be seen")
     if statement.lock_wait_ms >= WAIT_SHOWN:
@@ -161,7 +162,7 @@ def _shown(transaction: Transaction) -> list[tuple[Statement, list[Lock]]]:
 
 
 def _noteworthy(transaction: Transaction) -> list[Held]:
-    return [held for held in transaction.held if held.rank >= NOTEWORTHY and _short(held.relation) != "alembic_version"]
+    return [held for held in transaction.held if held.rank >= NOTEWORTHY and bare(held.relation) != "alembic_version"]
 
 
 def _waited(transaction: Transaction, held: Held) -> Waited | None:
@@ -171,20 +172,3 @@ def _waited(transaction: Transaction, held: Held) -> Waited | None:
 def _sql(statement: Statement) -> str:
     sql = " ".join(statement.sql.split())
     return sql if len(sql) <= 160 else sql[:158] + " …"
-
-
-def names(relations: list[str]) -> str:
-    *others, last = map(_short, relations)
-    return f"{', '.join(others)} and {last}" if others else last
-
-
-def _short(relation: str) -> str:
-    return relation.removeprefix("public.")
-
-
-def milliseconds(ms: float) -> str:
-    return f"{ms:,.0f} ms"
-
-
-def megabytes(count: int) -> str:
-    return f"{count / 1_000_000:,.1f} MB"
