@@ -469,10 +469,10 @@ def test_an_edit_within_the_same_second_is_seen(stage):
 def test_a_module_comes_from_where_alembic_ini_says(stage, monkeypatch):
     """A notebook finds modules in its own folder, so what worked in it failed in a terminal and in CI."""
     stage.replace("alembic.ini", "prepend_sys_path = .", "")
-    stage.write("models.py", "")
-    stage.write(ENV, "import models")
+    stage.write("models_beside_env.py", "")
+    stage.write(ENV, "import models_beside_env")
     monkeypatch.setattr(sys, "path", ["", *sys.path])
-    assert failing(stage, "current").sentence == "ModuleNotFoundError: No module named 'models'"
+    assert failing(stage, "current").sentence == "ModuleNotFoundError: No module named 'models_beside_env'"
 
 
 @pytest.mark.parametrize("ending", ["pass", "raise ValueError"])

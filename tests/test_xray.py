@@ -104,7 +104,8 @@ def test_a_session_that_the_server_ends(stage):
     """An administrator, a failover, an idle timeout: what happened until then is told, and that the session was lost."""
 
     def end():
-        query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE starts_with(query, 'ALTER') AND datname = %s"
+        query = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE starts_with(query, 'ALTER') AND datname = %s
+            AND clock_timestamp() - query_start > '100 ms'"""  # it is looked at every 10 ms
         until(lambda: stage.session.execute(query, [stage.database]).fetchone())
 
     thread = threading.Thread(target=end)
