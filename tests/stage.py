@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import shutil
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.resources import files
 from pathlib import Path
+
+import jsonschema
 
 from migration_lab import command, startstate
 from migration_lab.errors import LabError
@@ -16,6 +20,7 @@ from migration_lab.postgres import Server, environment
 from migration_lab.trace import Trace
 from migration_lab.xray import watching
 
+SCHEMA = jsonschema.Draft202012Validator(json.loads((files("migration_lab") / "trace.schema.json").read_text(encoding="utf-8")))
 MIGRATION = '''
 import time
 import sqlalchemy as sa
@@ -82,6 +87,7 @@ class Stage:
                 if not fails:
                     raise
         assert failed == fails, "the command was expected to fail"
+        check(trace)
         return trace
 
     def upgrade(self, body: str, fails: bool = False) -> Trace:
@@ -100,6 +106,14 @@ class Stage:
         self.session.close()
         with self.server.connect() as session:
             startstate.drop_database(session, self.database)
+
+
+def check(trace: Trace) -> None:
+    """Whatever a trace tells of, its JSON is as the schema says, comes back whole, and can be shown."""
+    data = json.loads(json.dumps(trace.to_dict()))
+    SCHEMA.validate(data)
+    assert Trace.from_dict(data).to_dict() == data
+    assert all(trace._repr_mimebundle_().values())
 
 
 @contextmanager

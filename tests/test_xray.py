@@ -121,9 +121,7 @@ def test_a_session_that_the_server_ends(stage):
 
     def end():
         query = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE starts_with(query, 'ALTER') AND datname = %s
-            AND clock_timestamp() - query_start > '100 ms'"""  # it is looked at every 10 ms
-        until(lambda: locked(stage))
-        time.sleep(0.5)  # until there is something to tell
+            AND clock_timestamp() - query_start > '400 ms'"""  # it is looked at every 10 ms
         until(lambda: stage.session.execute(query, [stage.database]).fetchone())
 
     thread = threading.Thread(target=end)

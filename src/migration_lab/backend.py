@@ -17,8 +17,8 @@ from .trace import Failure, Phase, Statement, Trace, Transaction
 PAUSE = 0.010  # seconds between two looks at what is held, as long as a transaction holds it to its end anyway
 PAUSE_IN_AUTOCOMMIT = 0.003  # a statement such as CREATE INDEX CONCURRENTLY lets go before it returns,
 AT_ONCE = 0.010  # and a short one is over soon: it is stared at from before it begins
-ENOUGH = 5  # looks, to know what a statement held that was over soon
-SHARE = 5  # many locks take long to look at: the pause is at least so many times longer
+ENOUGH = 5  # looks at a statement that lets go at its end: with fewer, what they show is a matter of luck
+SHARE = 10  # a look takes long where there are many locks or little time: the pause is at least so many times longer
 
 IDLE, OPEN, FAILED, UNKNOWN = 0, 2, 3, 4  # https://www.postgresql.org/docs/18/libpq-status.html#LIBPQ-PQTRANSACTIONSTATUS
 HEARD = ("NOTICE", "WARNING", "INFO")
@@ -232,7 +232,9 @@ class Backend:
             if look := self.lookout.look():
                 self._account(look)
                 statement.wal_bytes = max(0, look.wal - self.wal)
-            statement.unseen = self.evidence.transaction.autocommit and self.found < ENOUGH
+            if (statement.error or self.evidence.transaction.autocommit) and self.found < ENOUGH:
+                statement.unseen = True
+                self.evidence.forget(statement)
             statement.lock_wait_ms = sum(self.own_waits.values())
             statement.phases = [Phase(name, ms) for name, ms in self.phases.items()]
             statement.says = list(self.messages)

@@ -64,6 +64,10 @@ class Evidence:
         self.account_waits(look)
         return bool(new)
 
+    def forget(self, statement: Statement) -> None:
+        """Tell of no lock that came with this statement."""
+        self.spans = [span for span in self.spans if span.statement is not statement]
+
     def account_waits(self, look: Look) -> None:
         for key, ms in look.waits.items():
             self.waits[key] = max(self.waits.get(key, 0.0), ms)
@@ -126,12 +130,16 @@ class Evidence:
         self.transaction.waited = sorted(waited, key=lambda one: -one.ms)
 
     def _judge_words(self, statement: Statement, said: str, names: _Names, locked: set[int]) -> None:
+        def table(name: str) -> str:
+            fits = self.lookout.tables_called(name) if statement.unseen else names.tables(name, locked)
+            return fits[0] if len(fits) == 1 else name
+
         if match := REWRITING.match(said):
-            _add(statement.rewrote, names.table(match["table"], locked))
+            _add(statement.rewrote, table(match["table"]))
         elif match := VERIFYING.match(said):
-            _add(statement.scanned, names.table(match["table"], locked))
+            _add(statement.scanned, table(match["table"]))
         elif match := BUILDING.match(said):
-            schema = names.table(match["table"], locked).rpartition(".")[0]
+            schema = table(match["table"]).rpartition(".")[0]
             index = match["name"] if names.remains(match["name"]) else REPLACING.sub("", match["name"])
             _add(statement.built, f"{schema}.{index}" if schema else index)
         elif match := VALIDATING.match(said):
@@ -189,11 +197,10 @@ class _Names:
         partitions = [oid for oid in referencing if oid in self.known and self.known[oid].kind != "p"]
         return (partitions or referencing) + [oid for _, oid in keys]
 
-    def table(self, name: str, locked: set[int]) -> str:
-        """The qualified name, looked for among the relations that the statement locked first; as it was said if in doubt."""
+    def tables(self, name: str, locked: set[int]) -> list[str]:
+        """The tables that may be meant: those that the statement was the first to lock, else any of the transaction's."""
         fits = {oid for oid in self.called.get(name, ()) if self.known[oid].is_table}
-        fits = fits & locked or fits
-        return self.known[fits.pop()].qualified if len(fits) == 1 else name
+        return [self.known[oid].qualified for oid in fits & locked or fits]
 
 
 def _add(names: list[str], name: str) -> None:

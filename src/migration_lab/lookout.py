@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 
@@ -56,27 +56,27 @@ BEGIN
 END $$"""
 
 RELATIONS = """
-    SELECT c.oid, relname, nspname || '.' || relname, relkind, pg_relation_filenode(c.oid), reltablespace,
-        coalesce(indrelid, refobjid)
+    SELECT c.oid, relname, nspname || '.' || relname, relkind, relfilenode, reltablespace, coalesce(indrelid,
+        (SELECT refobjid FROM pg_depend WHERE relkind = 'S' AND classid = 'pg_class'::regclass AND objid = c.oid
+         AND refclassid = classid AND refobjsubid > 0 LIMIT 1))
     FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace LEFT JOIN pg_index ON indexrelid = c.oid
-    LEFT JOIN pg_depend ON relkind = 'S' AND classid = 'pg_class'::regclass AND objid = c.oid
-        AND refclassid = classid AND refobjsubid > 0
     WHERE nspname <> 'information_schema' AND nspname !~ '^pg_' AND {}"""
 OF_THESE = RELATIONS.format("c.oid = ANY(%s::oid[])")
-EVERY = RELATIONS.format("relkind IN ('r', 'p', 'm', 'v', 'f', 'i', 'I', 'S')")
+TABLES_CALLED = RELATIONS.format("relname = %s AND relkind IN ('r', 'p', 'm')")
+CHANGED = RELATIONS.format("relkind IN ('r', 'p', 'm', 'v', 'f', 'i', 'I', 'S') AND (age(c.xmin) <= age(%s::xid)) IS NOT FALSE")
+OLDEST_AT_WORK = "SELECT pg_snapshot_xmin(pg_current_snapshot())::xid::text"  # every older transaction has ended
 
 FOREIGN_KEYS = "SELECT conrelid, confrelid FROM pg_constraint WHERE contype = 'f' AND conname = %s AND conrelid = ANY(%s::oid[])"
 
 
-@dataclass(frozen=True)
-class Relation:
+class Relation(NamedTuple):
     """A row of ``pg_class``; ``kind`` is its relkind, ``file`` its file's number, ``part_of`` an index's or sequence's table."""
 
     oid: int
     name: str
     qualified: str
     kind: str
-    file: int | None
+    file: int
     tablespace: int
     part_of: int | None
 
@@ -115,6 +115,8 @@ class Lookout:
     def __init__(self, driver: Any):
         self.pid = driver.info.backend_pid
         self.lost: str | None = None
+        self.every: dict[int, Relation] = {}
+        self.read_until: str | None = None
         try:
             self.session = _connect(driver.info)
         except psycopg.OperationalError as error:
@@ -187,11 +189,19 @@ class Lookout:
         return look
 
     def every_relation(self) -> dict[int, Relation]:
-        return {row[0]: Relation(*row) for row in self._ask(EVERY)}
+        """All relations, as :meth:`relations` has them; at the second time only what has changed is read."""
+        since, now = self.read_until, self._ask(OLDEST_AT_WORK)
+        self.every |= {row[0]: Relation._make(row) for row in self._ask(CHANGED, [since])}
+        self.read_until = now[0][0] if now else None
+        return dict(self.every)
 
     def relations(self, oids: set[int]) -> dict[int, Relation]:
         """Relations as others than the migration see them: what its open transaction made is not there yet."""
-        return {row[0]: Relation(*row) for row in self._ask(OF_THESE, [list(oids)])} if oids else {}
+        return {row[0]: Relation._make(row) for row in self._ask(OF_THESE, [list(oids)])} if oids else {}
+
+    def tables_called(self, name: str) -> list[str]:
+        """The qualified names of the tables that have this name in some schema."""
+        return [row[2] for row in self._ask(TABLES_CALLED, [name])]
 
     def existing(self, oids: set[int]) -> set[int]:
         """Which of these oids are relations, PostgreSQL's own and temporary ones too."""

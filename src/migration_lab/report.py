@@ -117,7 +117,7 @@ def _verdicts(statement: Statement, locks: list[Lock]) -> list[str]:
     verdicts += [f"✓ {said}" for said in statement.says if "sufficient to prove" in said or "implied by" in said]
     for mode in dict.fromkeys(lock.mode for lock in locks):
         verdicts.append(f"▣ took {mode} on {listed(map(bare, [lock.relation for lock in locks if lock.mode == mode]))}")
-    if statement.unseen and statement.wal_bytes:
+    if statement.unseen and statement.wal_bytes and not statement.error:
         verdicts.append("▣ was over before its locks could be seen")
     if statement.lock_wait_ms >= WAIT_SHOWN:
         verdicts.append(f"… waited for locks of others: {milliseconds(statement.lock_wait_ms)}")

@@ -76,8 +76,8 @@ class Statement:
     for locks of others. ``wal_bytes`` is what the whole server wrote meanwhile, other sessions included. ``rows`` is what
     the driver counted, None where there is nothing to count. ``own`` is true for Alembic's own bookkeeping; ``where`` is
     the line of the migration, "0004_phone.py:21". ``built`` names indexes; ``rewrote`` and ``scanned`` tables, the
-    latter read as a whole to verify a constraint. ``says`` are the server's messages. ``unseen`` is true for a statement
-    in autocommit that was over before anybody could look at its locks.
+    latter read as a whole to verify a constraint. ``says`` are the server's messages. ``unseen`` is true where its locks
+    were let go, at the end of a transaction of its own or by an error, before one could look at them well.
     """
 
     sql: str
