@@ -1,0 +1,78 @@
+"""The downgrade leads back to the start, whole: schema and rows; and the way up is open again."""
+
+from migration_lab.command import AlembicError
+from migration_lab.grading import Graded, NotYet
+from migration_lab.schema import diff, snapshot
+
+ORDERS = "SELECT id, user_id, status::text, total, created_at FROM orders ORDER BY id"
+WHY = {
+    "type order_status": "A type belongs to no table and stays until it is dropped; the next upgrade would meet it.",
+    "function mark_returned()": "A trigger goes with its table; the function that it calls does not.",
+    "index ix_orders_user_id": "upgrade() dropped it: the queries of the old code would read the whole table.",
+}
+
+
+def check(db: Graded) -> None:
+    upgrade_is_as_given(db)
+    orders = db.rows(ORDERS)
+    down(db)
+    if changes := diff(db.start, snapshot(db.session)):
+        raise NotYet(
+            "after the downgrade the database is not what it was before the upgrade:"
+            + "".join(f"\n  - {change}" for change in changes)
+            + f"\n  {why(changes)}"
+        )
+    changed = sum(before != after for before, after in zip(orders, db.rows(ORDERS), strict=True))
+    if changed:
+        raise NotYet(
+            f"the schema is what it was, but {changed} orders are not what they were: their status is another. "
+            "A column that is dropped and added anew has the right type and none of its values: change its type."
+        )
+    try:
+        db.alembic("upgrade", "head")
+    except AlembicError as error:
+        raise NotYet(f"up and down work once, but the second upgrade failed.\n{quoted(error)}") from None
+
+
+def upgrade_is_as_given(db: Graded) -> None:
+    orders, returns = db.schema.tables["orders"], db.schema.tables.get("returns")
+    as_given = (
+        orders.columns["status"].type == "order_status"
+        and "ix_orders_user_status" in orders.indexes
+        and "ix_orders_user_id" not in orders.indexes
+        and returns is not None
+        and "mark" in returns.triggers
+    )
+    if not as_given:
+        raise NotYet(
+            "upgrade() no longer does what it did. It has run in production: leave it, and write downgrade() alone."
+        )
+
+
+def down(db: Graded) -> None:
+    try:
+        db.alembic("downgrade", db.start_revision)
+    except AlembicError as error:
+        meaning = "The way back is closed: in an emergency, nobody could go it."
+        if error.sqlstate == "2BP01":
+            meaning = "What is in use can't be dropped: go the way back in reverse, the last thing made first."
+            if "DETAIL: default value" in error.sentence:
+                meaning = "The column has its old type, but its default was cast along: drop that first, as upgrade() does."
+        raise NotYet(f"`alembic downgrade` failed.\n{quoted(error)}\n  {meaning}") from None
+
+
+def why(changes: list) -> str:
+    for change in changes:
+        if change.object == "column orders.status" and change.kind == "removed":
+            return "CASCADE takes all that depends on a type, and so the column, with the status of every order."
+        if change.object == "column orders.status" and change.attribute == "default":
+            return "The old code adds orders without a status and relies on 'pending'."
+    otherwise = "downgrade() takes back all that upgrade() did, and no more."
+    return next((WHY[change.object] for change in changes if change.object in WHY), otherwise)
+
+
+def quoted(error: AlembicError) -> str:
+    return "\n".join(f"  {line}" for line in str(error).splitlines())
+
+
+PASSED = "down leads back to the start, to the last default and status, and up is open again."

@@ -1,0 +1,103 @@
+"""The downgrade gives every user's age back, or refuses: in words, and before it has touched anything."""
+
+import re
+
+from migration_lab.command import AlembicError
+from migration_lab.grading import Graded, NotYet
+from migration_lab.schema import diff, snapshot
+
+AGE = "(18 + id * 7 % 63)::text"  # as the shop's users were made
+GROUP = f"CASE WHEN {AGE}::int < 40 THEN '18 to 39' WHEN {AGE}::int < 65 THEN '40 to 64' ELSE '65 and over' END"
+USERS = "SELECT id, name, email, age_group FROM users ORDER BY id"
+VERSION = "SELECT version_num FROM alembic_version"
+RAISED_IN_SQL = "P0001"
+ACCIDENT = re.compile(r"(Name|Attribute|Type|Key|Index|Syntax|Indentation|Import|ModuleNotFound|ZeroDivision)Error\b")
+
+
+def check(db: Graded) -> None:
+    goal(db)
+    users, version = db.rows(USERS), db.value(VERSION)
+    try:
+        db.alembic("downgrade", db.start_revision)
+    except AlembicError as error:
+        refused(db, error, users, version)
+    else:
+        given_back(db)
+
+
+def goal(db: Graded) -> None:
+    columns = db.schema.tables["users"].columns
+    if "age" in columns or "age_group" not in columns:
+        raise NotYet("after the upgrade users should have a column age_group and none called age: upgrade() did that.")
+    more = [name for name in columns if name != "age_group" and name not in db.start.tables["users"].columns]
+    if more:
+        raise NotYet(
+            f"after the upgrade users still holds {', '.join(more)}, which every SELECT * shows. "
+            "What is kept for the way back stands aside, in a table that can be dropped by itself."
+        )
+    wrong = db.value(f"SELECT count(*) FROM users WHERE age_group IS DISTINCT FROM {GROUP}")
+    if wrong:
+        raise NotYet(f"after the upgrade {wrong} users are in another age group than theirs: upgrade() had that right.")
+
+
+def refused(db: Graded, error: AlembicError, users: list, version: str) -> None:
+    changes = [str(change) for change in diff(db.schema, snapshot(db.session))]
+    if db.value(VERSION) != version:
+        changes.append(f"alembic_version is {db.value(VERSION)}, was {version}")
+    if not changes and db.rows(USERS) != users:
+        changes.append("rows of users were changed")
+    if changes:
+        raise NotYet(
+            "the downgrade refused, but not before it had changed the database:"
+            + "".join(f"\n  - {change}" for change in changes)
+            + "\n  Now it is neither here nor there. Refuse first."
+        )
+    if error.sqlstate not in (None, RAISED_IN_SQL) or ACCIDENT.match(error.sentence):
+        raise NotYet(
+            f"the downgrade failed by accident:\n{quoted(error)}\n"
+            "  Whoever reads that looks for a mistake of theirs. Raise an error of your own."
+        )
+    if len(error.sentence.split()) < 7 or not re.search(r"\bages?\b", error.sentence, re.IGNORECASE):
+        raise NotYet(
+            f"the downgrade refuses, as it may, but does not say why:\n{quoted(error)}\n"
+            "  Somebody reads it at three in the morning. Name what is lost, the age, and what to do instead."
+        )
+
+
+def given_back(db: Graded) -> None:
+    after = snapshot(db.session)
+    if "age" not in after.tables["users"].columns:
+        raise NotYet(
+            f"the downgrade reports success, alembic_version says {db.value(VERSION)}, and users has no column age. "
+            "The old code, which is rolled back because it worked, fails at its first SELECT."
+        )
+    missing = db.value("SELECT count(*) FROM users WHERE age IS NULL")
+    if missing:
+        raise NotYet(
+            f"the downgrade reports success, and {missing} users have no age (NULL), where each had one. "
+            "An empty column looks like a way back and is none."
+        )
+    invented = db.rows(f"SELECT id, age, {AGE} FROM users WHERE age IS DISTINCT FROM {AGE} ORDER BY id")
+    if invented:
+        user, age, was = invented[0]
+        raise NotYet(
+            f"the downgrade reports success, and {len(invented)} users have an age that they never gave: "
+            f"user {user} has {age!r}, and had {was!r}. An invented value is worse than none: it looks true."
+        )
+    if changes := diff(db.start, after):
+        raise NotYet(
+            "every age is back, but the schema is not what it was before the upgrade:"
+            + "".join(f"\n  - {change}" for change in changes)
+            + "\n  downgrade() takes back all that upgrade() did, and no more."
+        )
+    try:
+        db.alembic("upgrade", "head")
+    except AlembicError as error:
+        raise NotYet(f"up and down work once, but the second upgrade failed.\n{quoted(error)}") from None
+
+
+def quoted(error: AlembicError) -> str:
+    return "\n".join(f"  {line}" for line in str(error).splitlines())
+
+
+PASSED = "after this downgrade the ages are there, or everybody knows that they are not."

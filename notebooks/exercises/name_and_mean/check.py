@@ -1,0 +1,45 @@
+"""products.price is positive, by a check whose name says so once."""
+
+from migration_lab.grading import Graded, NotYet
+
+NAME = "ck_products_price_positive"
+INSERT = "INSERT INTO products (name, price) VALUES ('Teapot', %s)"
+
+
+def check(db: Graded) -> None:
+    constraint = db.schema.tables["products"].constraints.get(NAME)
+    if constraint is None or constraint.kind != "check":
+        raise NotYet(missing(db))
+    taken("0", db, "Nothing is sold for nothing: `>= 0` is *not negative*, and the name says positive.")
+    taken("-1", db, "A negative price is not positive.")
+    taken("NaN", db, "PostgreSQL puts NaN above every number, so that `price > 0` is true of it: keep it out by name.")
+    for price in ("0.01", "99999999.99"):
+        if db.refusal(INSERT, price):
+            raise NotYet(
+                f"a price of {price} is refused, though it is above zero: {constraint.definition}. "
+                "A check that keeps out good rows stops somebody's work."
+            )
+    if not constraint.validated:
+        raise NotYet(
+            f"{NAME} is NOT VALID (pg_constraint.convalidated is false): it holds new rows to the rule, and the "
+            "products that were there before are not proved. VALIDATE does that."
+        )
+
+
+def missing(db: Graded) -> str:
+    checks = sorted(one.name for one in db.schema.tables["products"].constraints.values() if one.kind == "check")
+    if any(NAME in name for name in checks):
+        return (
+            f"the name has come out double: {', '.join(checks)}, and {NAME} is asked for. The convention in env.py puts "
+            "its beginning before the name that it is given, unless that one is marked as final."
+        )
+    found = f"products has {', '.join(checks)}" if checks else "products has no check after the upgrade"
+    return f"{found}, and {NAME} is asked for. The next migration will look for it by that name."
+
+
+def taken(price: str, db: Graded, why: str) -> None:
+    if db.refusal(INSERT, price) is None:
+        raise NotYet(f"a price of {price} is taken. {why}")
+
+
+PASSED = "one cent is a price; zero, NaN and less are none; and whoever is refused reads why in the name."

@@ -1,0 +1,49 @@
+"""One open account for each email, and any number of closed ones."""
+
+from migration_lab.grading import Graded, NotYet
+
+INDEX = "uq_users_email"
+OPEN = "INSERT INTO users (name, email) SELECT name || ' again', email FROM users WHERE id = {}"
+CLOSE = "UPDATE users SET deleted_at = '2026-01-27 18:00:00+00' WHERE id > 1000"
+COME_AND_GO = f"{OPEN.format(10)}; {CLOSE}"
+GO_AND_COME = f"UPDATE users SET deleted_at = '2026-01-27 18:00:00+00' WHERE id = 20; {OPEN.format(20)}"
+
+
+def check(db: Graded) -> None:
+    users = db.schema.tables["users"]
+    index = users.indexes.get(INDEX)
+    if index is None:
+        raise NotYet(f"users has no index {INDEX} after the upgrade, and what keeps the rule should be found by that name.")
+    if db.refusal(OPEN.format(20)) is None:
+        raise NotYet(f"an email that has an open account got a second one. {why_accepted(index)}")
+    refused = db.refusal(OPEN.format(10))
+    if refused:
+        raise NotYet(
+            f"user 10 can't come back: {refused.diag.message_primary}. The account of that email is closed, "
+            "and a closed account should not be in the way of a new one."
+        )
+    refused = db.refusal(COME_AND_GO)
+    if refused:
+        raise NotYet(
+            f"who came back can't be closed a second time: {refused.diag.message_primary}. "
+            "Of closed accounts an email may have any number: the rule is not about them."
+        )
+    refused = db.refusal(GO_AND_COME)
+    if refused:
+        raise NotYet(
+            f"who closes an account today can't open another: {refused.diag.message_primary}. "
+            f"{INDEX} should speak of open accounts, whoever they belong to: {index.definition}."
+        )
+
+
+def why_accepted(index) -> str:
+    if not index.unique:
+        return f"{INDEX} is not unique: {index.definition}. It makes a search faster, and forbids nothing."
+    if "deleted_at" in index.columns:
+        return "deleted_at is NULL in both, and no NULL equals another: a key with a NULL in it never collides."
+    if index.columns == ("email",) and index.predicate:
+        return f"{INDEX} looks at other rows than those of open accounts: WHERE {index.predicate}."
+    return f"{INDEX} has more than the email in its key, or something else: {index.definition}."
+
+
+PASSED = "one open account for each email, and whoever has closed one is welcome back."

@@ -1,0 +1,25 @@
+"""Let an email have one open account
+
+Revision ID: 0005_unique_email
+Revises: 0004_closed_accounts
+Create Date: 2026-01-27 10:00:00.000000
+
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0005_unique_email"
+down_revision = "0004_closed_accounts"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.add_column("users", sa.Column("closed", sa.Boolean(), sa.Computed("deleted_at IS NOT NULL", persisted=True)))
+    op.create_unique_constraint("uq_users_email", "users", ["email", "closed"])
+
+
+def downgrade() -> None:
+    op.drop_constraint("uq_users_email", "users", type_="unique")
+    op.drop_column("users", "closed")

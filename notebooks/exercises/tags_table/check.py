@@ -1,0 +1,69 @@
+"""product_tags: a row for each pair, and rules that no array can keep."""
+
+from migration_lab.grading import Graded, NotYet
+
+COLUMNS = {"product_id": "integer", "tag": "character varying(50)"}
+ARRAYS = "SELECT DISTINCT id, unnest(tags) FROM products"
+TABLE = "SELECT product_id, tag FROM product_tags"
+
+
+def check(db: Graded) -> None:
+    if "tags" not in db.schema.tables["products"].columns:
+        raise NotYet("products has no column tags any more, and old code still reads it. Drop it in a later release.")
+    table = db.schema.tables.get("product_tags")
+    if table is None:
+        raise NotYet("there is no table product_tags after the upgrade.")
+    for name, wanted in COLUMNS.items():
+        column = table.columns.get(name)
+        if column is None or column.type != wanted:
+            found = f"is {column.type}" if column else "is missing"
+            raise NotYet(f"product_tags.{name} {found}; {wanted} is asked for, as in products.")
+        if column.nullable:
+            raise NotYet(f"product_tags.{name} allows NULL: a pair has two halves.")
+    rows(db)
+    rules(db)
+    ways = {index.columns[0] for index in table.indexes.values() if index.valid and index.predicate is None}
+    for name, question in (("tag", "the products of one tag"), ("product_id", "the tags of one product")):
+        if name not in ways:
+            raise NotYet(
+                f"no index begins with {name}, so {question} are found by reading the whole table. "
+                "An index over two columns is ordered by the first of them."
+            )
+
+
+def rows(db: Graded) -> None:
+    expected, found = set(db.rows(ARRAYS)), set(db.rows(TABLE))
+    if not found:
+        raise NotYet(f"product_tags is empty: the {len(expected)} pairs of the arrays are not in it.")
+    if missing := expected - found:
+        raise NotYet(
+            f"{len(missing)} of the pairs that the arrays hold are not in product_tags, such as {min(missing)}. "
+            "`unnest` gives a row for each element."
+        )
+    if surplus := found - expected:
+        raise NotYet(f"product_tags holds {len(surplus)} pairs that no array has, such as {min(surplus)}.")
+
+
+def rules(db: Graded) -> None:
+    pairs = "INSERT INTO product_tags (product_id, tag) VALUES "
+    if not db.refusal(pairs + "(1, 'kitchen'), (1, 'kitchen')"):
+        raise NotYet("the server took it that product 1 has tag kitchen twice. A key keeps each pair single.")
+    if not db.refusal(pairs + "(999999, 'kitchen')"):
+        raise NotYet("the server took a tag of product 999999, which does not exist. A foreign key leads to products.")
+    refused = db.refusal(pairs + "(10, 'kitchen')")
+    if refused:
+        raise NotYet(
+            f"product 10 can't get a tag that others have: {refused.diag.message_primary}. "
+            "The pair is unique, not its halves."
+        )
+
+
+def explain(error) -> str | None:
+    if error.sqlstate == "23505":
+        return "Some arrays hold one tag twice. The table is to have each pair once: ask for DISTINCT pairs."
+    if error.sqlstate == "42P10":
+        return "ON CONFLICT needs a key or a unique index that says which pairs are the same."
+    return None
+
+
+PASSED = "each product has each tag once, every pair was brought over, and both ways have an index."

@@ -1,0 +1,30 @@
+"""Index the tag page and the warranty page
+
+Revision ID: 0005_item_indexes
+Revises: 0004_items
+Create Date: 2026-01-27 10:00:00.000000
+
+"""
+
+from alembic import op
+
+revision = "0005_item_indexes"
+down_revision = "0004_items"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_index("ix_items_tags", "items", ["tags"], postgresql_using="gin")
+    op.create_index(
+        "ix_items_metadata",
+        "items",
+        ["metadata"],
+        postgresql_using="gin",
+        postgresql_ops={"metadata": "jsonb_path_ops"},
+    )
+
+
+def downgrade() -> None:
+    op.drop_index("ix_items_metadata", "items")
+    op.drop_index("ix_items_tags", "items")
