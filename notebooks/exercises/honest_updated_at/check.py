@@ -1,0 +1,125 @@
+"""orders.updated_at: NULL until the first UPDATE, then the moment of the last one, whoever made it."""
+
+from migration_lab.grading import Graded, NotYet
+
+TIMESTAMPTZ = "timestamp with time zone"
+CHANGES = {
+    "status": "'returned'",
+    "total": "total + 1",
+    "user_id": "user_id + 1",
+    "created_at": "created_at - interval '1 day'",
+}
+LONG_AGO = "2000-01-01 00:00:00+00"
+EVENTS = """
+    SELECT tgtype & 1 = 0 AS each_statement, tgtype & 2 = 0 AS after, tgtype & 16 = 0 AS no_update, cardinality(tgattr::int2[]) > 0 AS of_columns
+      FROM pg_trigger WHERE tgrelid = 'orders'::regclass AND NOT tgisinternal
+"""
+
+
+def check(db: Graded) -> None:
+    column = db.schema.tables["orders"].columns.get("updated_at")
+    if column is None:
+        raise NotYet("orders has no column updated_at after the upgrade.")
+    if column.type != TIMESTAMPTZ:
+        raise NotYet(
+            f"orders.updated_at is {column.type}, not {TIMESTAMPTZ}. "
+            "Without its zone, the same moment written from Tokyo and from Berlin is two."
+        )
+    for name, value in CHANGES.items():
+        updates(db, column, name, value)
+    dictated(db)
+    zones(db)
+    never_updated(db)
+
+
+def updates(db: Graded, column, name: str, value: str) -> None:
+    """Change one column of an order that was updated long ago, as psql would."""
+    statement = f"UPDATE orders SET {name} = {value} WHERE id = 1"
+    if refused := db.refusal(statement):
+        raise NotYet(
+            f"an UPDATE of an order fails since your migration: {refused.diag.message_primary}. {why_refused(db, refused)}".strip()
+        )
+    before = db.value(f"SELECT {name} FROM orders WHERE id = 1")
+    rows, after, fresh = after_update(db, f"SET {name} = {value}", name)
+    if not rows:
+        raise NotYet("the UPDATE touched no row: the trigger's function returned NULL, which means: leave this row out. RETURN NEW.")
+    if before == after:
+        raise NotYet(f"after {statement} the new {name} was not stored: a BEFORE trigger writes what its function returns. RETURN NEW.")
+    if not fresh:
+        raise NotYet(f"{statement} did not change updated_at. {why_not(db, column)}")
+
+
+def after_update(db: Graded, change: str, name: str) -> tuple[int, object, bool]:
+    """How many rows an UPDATE of order 1 touched, what is in its column then, and whether its updated_at is of now."""
+    with db.session.transaction(force_rollback=True):
+        run = db.session.execute
+        run("ALTER TABLE orders DISABLE TRIGGER USER")
+        run("UPDATE orders SET updated_at = %s WHERE id = 1", [LONG_AGO])
+        run("ALTER TABLE orders ENABLE TRIGGER USER")
+        touched = run(f"UPDATE orders {change} WHERE id = 1").rowcount
+        # By minutes: a function may ask for the time of the transaction, the statement or the clock.
+        fresh = "abs(extract(epoch FROM updated_at - now())) < 60"
+        return touched, *run(f"SELECT {name}, coalesce({fresh}, false) FROM orders WHERE id = 1").fetchone()
+
+
+def why_refused(db: Graded, refused) -> str:
+    if refused.sqlstate == "54001":
+        return "The trigger updates the table that it watches, which calls it again, without end. Change NEW before it is written."
+    if any(each_statement for each_statement, *_ in db.rows(EVENTS)):
+        return "FOR EACH STATEMENT sees no row to change; FOR EACH ROW does."
+    return ""
+
+
+def why_not(db: Graded, column) -> str:
+    triggers = db.rows(EVENTS)
+    if not triggers and column.default:
+        return "A default acts at INSERT and never again."
+    if not triggers:
+        return (
+            "Nothing in the database sets it: onupdate= is something that SQLAlchemy does, in its own UPDATEs, "
+            "and psql has never heard of it."
+        )
+    each_statement, after, no_update, of_columns = triggers[0]
+    if no_update:
+        return "The trigger acts at INSERT, not at UPDATE."
+    if each_statement:
+        return "FOR EACH STATEMENT sees no row to change; FOR EACH ROW does."
+    if after:
+        return "AFTER comes too late: the row is written, and what happens to NEW is lost. BEFORE can still change it."
+    if of_columns:
+        return "UPDATE OF looks at the columns that it names, and an order has others."
+    return (
+        "The trigger runs BEFORE UPDATE, and left the old value: if it sets updated_at only where that is NULL, "
+        "only the first UPDATE counts."
+    )
+
+
+def dictated(db: Graded) -> None:
+    *_, fresh = after_update(db, "SET updated_at = '1999-12-31 00:00:00+00'", "status")
+    if not fresh:
+        raise NotYet("updated_at could be dictated: an UPDATE that set it to 1999 was believed. The clock decides, not the client.")
+
+
+def zones(db: Graded) -> None:
+    for zone in ("Asia/Tokyo", "America/New_York"):
+        with db.session.transaction(force_rollback=True):
+            db.session.execute(f"SET LOCAL TIME ZONE '{zone}'")
+            db.session.execute("UPDATE orders SET total = total + 1 WHERE id = 1")
+            query = "SELECT round(extract(epoch FROM updated_at - now()) / 3600)::int FROM orders WHERE id = 1"
+            hours = db.session.execute(query).fetchone()[0]
+        if hours:
+            raise NotYet(
+                f"an UPDATE from a session in {zone} is stamped {abs(hours)} hours off. "
+                "now() is a moment already; AT TIME ZONE makes a clock time of it, which is then read in the session's zone."
+            )
+
+
+def never_updated(db: Graded) -> None:
+    stamped = db.value("SELECT count(*) FROM orders WHERE updated_at IS NOT NULL")
+    if stamped:
+        raise NotYet(f"{stamped} orders that nobody has updated say that they were (updated_at is not NULL).")
+    if db.value("INSERT INTO orders (user_id, total) VALUES (1, 9.99) RETURNING updated_at"):
+        raise NotYet("a new order, which nobody has updated, has an updated_at already: leave INSERT alone.")
+
+
+PASSED = "updated_at is true, whoever updates an order, from wherever."

@@ -1,0 +1,25 @@
+"""Say when an order was last updated
+
+Revision ID: 0004_order_updated
+Revises: 0003_orders
+Create Date: 2026-01-12 10:00:00.000000
+
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0004_order_updated"
+down_revision = "0003_orders"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    # TODO: add orders.updated_at, and have the database keep it true
+    pass
+
+
+def downgrade() -> None:
+    # TODO: and take everything away
+    pass
