@@ -20,8 +20,10 @@ from migration_lab.postgres import Server, environment
 from migration_lab.trace import Trace
 from migration_lab.xray import watching
 
-SCHEMA = jsonschema.Draft202012Validator(json.loads((files("migration_lab") / "trace.schema.json").read_text(encoding="utf-8")))
-MIGRATION = '''
+SCHEMA = jsonschema.Draft202012Validator(
+    json.loads((files("migration_lab") / "trace.schema.json").read_text(encoding="utf-8"))
+)
+MIGRATION = """
 import time
 import sqlalchemy as sa
 from alembic import context, op
@@ -36,7 +38,7 @@ def upgrade():
 
 def downgrade():
 {downgrade}
-'''
+"""
 
 
 class Stage:
@@ -50,7 +52,9 @@ class Stage:
         self.reset()
 
     def reset(self, *setup: str) -> None:
-        for (name,) in self.session.execute("SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_|information'").fetchall():
+        for (name,) in self.session.execute(
+            "SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_|information'"
+        ).fetchall():
             self.session.execute(f'DROP SCHEMA "{name}" CASCADE')
         self.session.execute("CREATE SCHEMA public; GRANT ALL ON SCHEMA public TO public")
         for statement in setup:

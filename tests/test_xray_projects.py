@@ -87,7 +87,8 @@ with engine.begin() as connection:
     context.configure(connection=connection)
     context.run_migrations()
 """,
-    "options of the engine": "engine = sa.create_engine(url).execution_options(isolation_level='SERIALIZABLE')" + CONNECT,
+    "options of the engine": "engine = sa.create_engine(url).execution_options(isolation_level='SERIALIZABLE')"
+    + CONNECT,
     "an ORM session's connection": """
 from sqlalchemy.orm import Session
 with Session(sa.create_engine(url)) as session:
@@ -98,7 +99,8 @@ with Session(sa.create_engine(url)) as session:
     "a thread of its own": "import threading\ndef migrate():\n    engine = sa.create_engine(url)"
     + textwrap.indent(CONNECT, "    ")
     + "\nthread = threading.Thread(target=migrate)\nthread.start()\nthread.join()\n",
-    "a translated schema": "engine = sa.create_engine(url).execution_options(schema_translate_map={None: 'public'})" + CONNECT,
+    "a translated schema": "engine = sa.create_engine(url).execution_options(schema_translate_map={None: 'public'})"
+    + CONNECT,
 }
 
 
@@ -135,7 +137,11 @@ def test_as_alembic_init_writes_it(stage, tmp_path, monkeypatch, template):
 
 def test_a_transaction_for_each_migration(stage):
     """transaction_per_migration is the cure for locks that pile up: the report must show that they don't."""
-    stage.env(HEAD + "engine = sa.create_engine(url)" + CONNECT.replace("=connection)", "=connection, transaction_per_migration=True)"))
+    stage.env(
+        HEAD
+        + "engine = sa.create_engine(url)"
+        + CONNECT.replace("=connection)", "=connection, transaction_per_migration=True)")
+    )
     stage.migration("op.execute('ALTER TABLE users ADD a int')", "0001")
     stage.migration("op.execute('ALTER TABLE users ADD b int')\nop.execute('SELECT pg_sleep(0.3)')", "0002", "0001")
     trace = stage.watch()
@@ -148,7 +154,9 @@ def test_a_transaction_for_each_migration(stage):
 
 def test_an_autocommit_block_between_two_transactions(stage):
     """Alembic commits what came before the block: a lock ends there, and a failure in it can't take that back."""
-    trace = watch(stage, "engine = sa.create_engine(url)" + CONNECT, f"{NOT_NULL}\n{IN_AUTOCOMMIT}\nop.execute('SELECT 1')")
+    trace = watch(
+        stage, "engine = sa.create_engine(url)" + CONNECT, f"{NOT_NULL}\n{IN_AUTOCOMMIT}\nop.execute('SELECT 1')"
+    )
     index = "CREATE INDEX CONCURRENTLY ix ON users (name)"
     assert told(trace) == [*ONE, ("committed", True, [index]), ("committed", False, ["SELECT 1"])]
     assert [one.sql for one in trace.statements if one.built] == [index]
@@ -156,8 +164,15 @@ def test_an_autocommit_block_between_two_transactions(stage):
 
 def test_commit_as_a_statement(stage):
     """An old recipe for what can't run in a transaction; what it had locked is let go right there."""
-    trace = watch(stage, "engine = sa.create_engine(url)" + CONNECT, f"{NOT_NULL}\nop.execute('COMMIT')\nop.execute('SELECT pg_sleep(0.3)')")
-    assert told(trace) == [("committed", False, [ONE[0][2][0], "COMMIT"]), ("committed", False, ["SELECT pg_sleep(0.3)"])]
+    trace = watch(
+        stage,
+        "engine = sa.create_engine(url)" + CONNECT,
+        f"{NOT_NULL}\nop.execute('COMMIT')\nop.execute('SELECT pg_sleep(0.3)')",
+    )
+    assert told(trace) == [
+        ("committed", False, [ONE[0][2][0], "COMMIT"]),
+        ("committed", False, ["SELECT pg_sleep(0.3)"]),
+    ]
     assert trace.strongest("users").ms < 300
 
 
@@ -168,7 +183,9 @@ def test_rollback_as_a_statement(stage):
 
 def test_an_engine_in_autocommit(stage):
     """Then every statement is a transaction of its own, Alembic's too."""
-    trace = watch(stage, "engine = sa.create_engine(url, isolation_level='AUTOCOMMIT')" + CONNECT, f"{NOT_NULL}\n{CONCURRENTLY}")
+    trace = watch(
+        stage, "engine = sa.create_engine(url, isolation_level='AUTOCOMMIT')" + CONNECT, f"{NOT_NULL}\n{CONCURRENTLY}"
+    )
     assert [(autocommit, len(sql)) for _, autocommit, sql in told(trace)] == [(True, 1), (True, 1)]
     assert trace.statements[0].scanned == ["public.users"]
 
@@ -184,7 +201,11 @@ def test_begin_as_a_statement_in_autocommit(stage):
 
 def test_a_whole_script_in_one_statement(stage):
     """Several commands in one string are one statement to the driver; what they did is told all the same."""
-    trace = watch(stage, "engine = sa.create_engine(url)" + CONNECT, f"op.execute({'ALTER TABLE users ADD a int; ALTER TABLE users ALTER name SET NOT NULL'!r})")
+    trace = watch(
+        stage,
+        "engine = sa.create_engine(url)" + CONNECT,
+        f"op.execute({'ALTER TABLE users ADD a int; ALTER TABLE users ALTER name SET NOT NULL'!r})",
+    )
     (statement,) = trace.statements
     assert statement.scanned == ["public.users"]
     assert trace.strongest("users").mode == AX
@@ -193,7 +214,9 @@ def test_a_whole_script_in_one_statement(stage):
 def test_a_commit_that_fails(stage):
     """A deferred constraint speaks up at the commit: nothing is left of the migration, and the report must not say otherwise."""
     stage.session.execute("CREATE TABLE pets (id int, owner int REFERENCES users DEFERRABLE INITIALLY DEFERRED)")
-    trace = watch(stage, "engine = sa.create_engine(url)" + CONNECT, "op.execute('INSERT INTO pets VALUES (1, 999)')", fails=True)
+    trace = watch(
+        stage, "engine = sa.create_engine(url)" + CONNECT, "op.execute('INSERT INTO pets VALUES (1, 999)')", fails=True
+    )
     assert [outcome for outcome, _, _ in told(trace)] == ["rolled back"]
     assert trace.sqlstate == "23503"
 
@@ -230,7 +253,10 @@ def test_two_databases(stage, running):
         with running.connect(other) as session:
             session.execute(USERS[0])
         env = f"for name in (sa.make_url(url).database, '{other}'):\n"
-        env += textwrap.indent("engine = sa.create_engine(sa.make_url(url).set(database=name), poolclass=sa.pool.NullPool)" + CONNECT, "    ")
+        env += textwrap.indent(
+            "engine = sa.create_engine(sa.make_url(url).set(database=name), poolclass=sa.pool.NullPool)" + CONNECT,
+            "    ",
+        )
         trace = watch(stage, env)
     finally:
         with running.connect() as session:
@@ -245,7 +271,9 @@ def test_the_multidb_template(stage, running, tmp_path, monkeypatch):
     other = f"{stage.database}_other"
     startstate.create_database(running, other, "empty")
     monkeypatch.chdir(tmp_path)
-    alembic_command.init(Config(tmp_path / "alembic.ini", stdout=io.StringIO()), str(tmp_path / "alembic"), template="multidb")
+    alembic_command.init(
+        Config(tmp_path / "alembic.ini", stdout=io.StringIO()), str(tmp_path / "alembic"), template="multidb"
+    )
     config = Config(tmp_path / "alembic.ini")
     for section, database in (("engine1", stage.database), ("engine2", other)):
         url = running.database_url(database).render_as_string(hide_password=False)
@@ -267,7 +295,10 @@ def test_the_multidb_template(stage, running, tmp_path, monkeypatch):
 
 
 # A connection that is given, as tests and applications do
-GIVEN = "from alembic import context\nconnection = context.config.attributes['connection']\ncontext.configure(connection=connection)\n" + RUN
+GIVEN = (
+    "from alembic import context\nconnection = context.config.attributes['connection']\ncontext.configure(connection=connection)\n"
+    + RUN
+)
 
 
 def upgrade_on(connection, stage) -> Trace:
@@ -342,7 +373,9 @@ def test_statements_sent_through_the_driver(stage):
 def test_a_driver_statement_at_either_end(stage, first):
     """With nothing of SQLAlchemy's before it, or nothing after it, such a lock was laid at another statement's door."""
     raw = "op.get_bind().connection.cursor().execute('ALTER TABLE users ADD a int')"
-    body = f"op.execute('SELECT 1')\nop.get_bind().commit()\n{raw}\n" + ("op.execute('SELECT 2')" if first else "op.get_bind().commit()")
+    body = f"op.execute('SELECT 1')\nop.get_bind().commit()\n{raw}\n" + (
+        "op.execute('SELECT 2')" if first else "op.get_bind().commit()"
+    )
     env = "engine = sa.create_engine(url)" + CONNECT.replace("with context.begin_transaction():", "if True:")
     trace = watch(stage, env, body)
     strangers = [one for one in trace.statements if one.sql.startswith("(sent")]
@@ -363,7 +396,9 @@ def test_a_commit_through_the_driver(stage):
 def test_no_database_at_all(stage):
     """An env.py that never connects, and --sql, which must not: there is nothing to see, and that is said."""
     never = watch(stage, "print('nothing to do')")
-    offline = watch(stage, f"context.configure(url=url, literal_binds=True)\n{RUN}", NOT_NULL, "upgrade", "head", "--sql")
+    offline = watch(
+        stage, f"context.configure(url=url, literal_binds=True)\n{RUN}", NOT_NULL, "upgrade", "head", "--sql"
+    )
     history = stage.watch("history")
     for trace in (never, offline, history):
         assert (trace.server, trace.ok, trace.transactions) == (None, True, [])
@@ -381,7 +416,9 @@ def test_commands_that_only_look(stage):
 
 def test_autogenerate_looks_at_every_table(stage):
     """What Alembic asks to compare models with tables is its own business, and locks nothing that is worth a word."""
-    env = "metadata = sa.MetaData()\nengine = sa.create_engine(url)" + CONNECT.replace("=connection)", "=connection, target_metadata=metadata)")
+    env = "metadata = sa.MetaData()\nengine = sa.create_engine(url)" + CONNECT.replace(
+        "=connection)", "=connection, target_metadata=metadata)"
+    )
     trace = watch(stage, env, "pass", "revision", "--autogenerate", fails=True)  # the database is not at its head
     stage.run("stamp", "head")
     assert trace.statements == []
@@ -451,7 +488,9 @@ def test_no_alembic_ini(stage):
 
 
 def test_a_server_that_is_not_there(stage):
-    trace = watch(stage, "engine = sa.create_engine('postgresql+psycopg://nobody@127.0.0.1:1/shop')" + CONNECT, fails=True)
+    trace = watch(
+        stage, "engine = sa.create_engine('postgresql+psycopg://nobody@127.0.0.1:1/shop')" + CONNECT, fails=True
+    )
     assert "connection failed" in trace.error
     assert trace.server is None
 
@@ -496,7 +535,18 @@ def overlay(request, packages: list[str]):
     """A folder with these packages, for PYTHONPATH; pip fetches them once, pytest's cache keeps them."""
     folder = request.config.cache.mkdir("elsewhere") / "-".join(sorted(packages)).replace(">", "").replace("=", "")
     if not (folder / "complete").exists():
-        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--upgrade", "--target", folder, *packages]
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--no-deps",
+            "--upgrade",
+            "--target",
+            folder,
+            *packages,
+        ]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             message = f"pip can't fetch {' '.join(packages)}: {done.stderr.strip()[-300:]}"
@@ -515,9 +565,15 @@ def test_other_versions_and_drivers(stage, request, packages, driver):
     driver, _, is_async = driver.partition(" ")
     stage.env(HEAD + (ASYNC if is_async else "engine = sa.create_engine(url, poolclass=sa.pool.NullPool)" + CONNECT))
     stage.migration(f"{NOT_NULL}\n{IN_AUTOCOMMIT}\nop.execute('UPDATE users SET name = NULL')")
-    environment = {**os.environ, "PYTHONPATH": str(overlay(request, packages)), "PYTHONWARNINGS": "error::RuntimeWarning"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(overlay(request, packages)),
+        "PYTHONWARNINGS": "error::RuntimeWarning",
+    }
     environment["DATABASE_URL"] = stage.url.set(drivername=driver).render_as_string(hide_password=False)
-    done = subprocess.run([sys.executable, "-c", WATCH, stage.folder], env=environment, capture_output=True, text=True, timeout=100)
+    done = subprocess.run(
+        [sys.executable, "-c", WATCH, stage.folder], env=environment, capture_output=True, text=True, timeout=100
+    )
     assert done.returncode == 0, done.stderr
     version, data = done.stdout.split(" ", 1)
     trace = Trace.from_dict(json.loads(data))
@@ -529,7 +585,9 @@ def test_other_versions_and_drivers(stage, request, packages, driver):
     ]
     scan, index, update = trace.statements
     assert (scan.scanned, index.built) == (["public.users"], ["public.ix"])
-    assert [one.held[0].mode for one in trace.transactions if one.held and one.held[0].relation == "public.users"][:2] == [AX, SUX]
+    assert [one.held[0].mode for one in trace.transactions if one.held and one.held[0].relation == "public.users"][
+        :2
+    ] == [AX, SUX]
     assert update.error.sqlstate == trace.sqlstate == "23502"
     assert not trace.unseen
     assert done.stderr == "", "a driver or SQLAlchemy warns of something"

@@ -15,12 +15,16 @@ from .lookout import Look, Lookout
 from .trace import Failure, Phase, Statement, Trace, Transaction
 
 PAUSE = 0.010  # seconds between two looks at what is held, as long as a transaction holds it to its end anyway
-PAUSE_IN_AUTOCOMMIT = 0.003  # a statement such as CREATE INDEX CONCURRENTLY lets go before it returns,
-AT_ONCE = 0.010  # and a short one is over soon: it is stared at from before it begins
-ENOUGH = 5  # looks at a statement that lets go at its end: with fewer, what they show is a matter of luck
 SHARE = 10  # a look takes long where there are many locks or little time: the pause is at least so many times longer
+# A statement in autocommit lets go before it returns, and may be over soon:
+AT_ONCE = 0.020  # it is stared at from before it begins,
+SOON = 0.100  # looked at more often for a while,
+PAUSE_IN_AUTOCOMMIT = 0.003  # with this pause, and then as if it were in a transaction
+# One that fails in a transaction has let go of all, too:
+ENOUGH = 5  # looks at it; with fewer, what they show is a matter of luck
 
-IDLE, OPEN, FAILED, UNKNOWN = 0, 2, 3, 4  # https://www.postgresql.org/docs/18/libpq-status.html#LIBPQ-PQTRANSACTIONSTATUS
+# https://www.postgresql.org/docs/18/libpq-status.html#LIBPQ-PQTRANSACTIONSTATUS
+IDLE, OPEN, FAILED, UNKNOWN = 0, 2, 3, 4
 HEARD = ("NOTICE", "WARNING", "INFO")
 PAST_SQLALCHEMY = "(sent through the driver, past SQLAlchemy)"
 
@@ -36,7 +40,9 @@ class Backend:
         self.dbapi, self.driver, self.trace = connection.dbapi_connection, connection.driver_connection, trace
         if not hasattr(self.driver, "add_notice_handler") and not hasattr(self.driver, "get_backend_pid"):
             name = type(self.driver).__module__.split(".")[0]
-            raise LabError(f"X-ray hears what PostgreSQL says through psycopg or psycopg2, not {name}. Use a URL of one of them.")
+            raise LabError(
+                f"X-ray hears what PostgreSQL says through psycopg or psycopg2, not {name}. Use a URL of one of them."
+            )
         self.lookout = Lookout(self.driver)
         trace.server = trace.server or self.lookout.version
         self.evidence: Evidence | None = None
@@ -136,7 +142,9 @@ class Backend:
         self._make_quiet()
         self.stop_listening()
         if self.lookout.lost and not self.driver.closed:
-            self.trace.unseen = f"X-ray's own session ended early ({self.lookout.lost}): what came after that was not seen"
+            self.trace.unseen = (
+                f"X-ray's own session ended early ({self.lookout.lost}): what came after that was not seen"
+            )
         self.lookout.close()
 
     # The migration's session
@@ -191,7 +199,9 @@ class Backend:
         transaction = Transaction(self._now(), self.lookout.database_name)
         transaction.autocommit = self._make_talk()
         self.looked = time.monotonic()
-        self.evidence = Evidence(transaction, self.lookout, self.lookout.every_relation() if transaction.autocommit else None)
+        self.evidence = Evidence(
+            transaction, self.lookout, self.lookout.every_relation() if transaction.autocommit else None
+        )
 
     def _account_for_strangers(self) -> Look | None:
         """Look at what the next statement finds. Locks that are new were taken by what was sent past SQLAlchemy."""
@@ -232,7 +242,8 @@ class Backend:
             if look := self.lookout.look():
                 self._account(look)
                 statement.wal_bytes = max(0, look.wal - self.wal)
-            if (statement.error or self.evidence.transaction.autocommit) and self.found < ENOUGH:
+            enough = 1 if self.evidence.transaction.autocommit else ENOUGH if statement.error else 0
+            if self.found < enough:
                 statement.unseen = True
                 self.evidence.forget(statement)
             statement.lock_wait_ms = sum(self.own_waits.values())
@@ -243,24 +254,24 @@ class Backend:
 
     def _keep_looking(self) -> None:
         while not self.gone.is_set():
-            began, stare = time.monotonic(), self._is_short()
+            began = time.monotonic()
+            stare = self.hurry and (not self.looking.is_set() or self._is_new(AT_ONCE))
             with self.mutex:
                 if self.evidence is not None and (look := self._look(stare)):
                     self.found += look.found
                     self._account(look)
             took = time.monotonic() - began
             if not stare:
-                self.wake.wait(max(PAUSE_IN_AUTOCOMMIT if self.hurry else PAUSE, SHARE * took))
+                self.wake.wait(PAUSE_IN_AUTOCOMMIT if self._is_new(SOON) else max(PAUSE, SHARE * took))
                 self.wake.clear()
 
     def _look(self, stare: bool) -> Look | None:
         return self.lookout.stare(self.looking.set) if stare else self.lookout.look()
 
-    def _is_short(self) -> bool:
-        """Whether a statement in autocommit is about to begin, or has begun so lately that it may be over at any moment."""
+    def _is_new(self, seconds: float) -> bool:
+        """Whether a statement in autocommit is not older than so many seconds."""
         statement = self.statement
-        is_new = not self.looking.is_set() or (statement is not None and self._now() - statement.at < AT_ONCE)
-        return self.hurry and is_new
+        return self.hurry and statement is not None and self._now() - statement.at < seconds
 
 
 class _Notices(list):

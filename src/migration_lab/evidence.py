@@ -13,7 +13,9 @@ from .trace import NOTEWORTHY, Held, Lock, Statement, Transaction, Waited
 REWRITING = re.compile(r'rewriting table "(?P<table>.+)"')
 VERIFYING = re.compile(r'verifying table "(?P<table>.+)"')
 VALIDATING = re.compile(r'validating foreign key constraint "(?P<name>.+)"')
-BUILDING = re.compile(r'building index "(?P<name>(?!pg_toast_).+)" on table "(?P<table>.+)" (serially|with request for)')
+BUILDING = re.compile(
+    r'building index "(?P<name>(?!pg_toast_).+)" on table "(?P<table>.+)" (serially|with request for)'
+)
 PROVEN = re.compile(r"existing constraints on column|is implied by existing constraints")
 TELLING = (REWRITING, VERIFYING, VALIDATING, BUILDING, PROVEN)
 REPLACING = re.compile(r"_ccnew\d*$")  # what REINDEX CONCURRENTLY calls an index until it takes the old one's place
@@ -46,8 +48,8 @@ class Evidence:
 
     def __init__(self, transaction: Transaction, lookout: Lookout, before: dict[int, Relation] | None = None):
         self.transaction, self.lookout, self.before = transaction, lookout, before
-        self.relations = dict(before or {})
-        self.asked = set(self.relations)
+        self.relations: dict[int, Relation] = {}
+        self.asked: set[int] = set()
         self.spans: list[Span] = []
         self.held: dict[tuple[int, str], Span] = {}
         self.waits: dict[tuple[int, int | None], float] = {}
@@ -74,10 +76,13 @@ class Evidence:
         self._know({oid for _, oid in look.waits if oid is not None})
 
     def _know(self, oids: set[int]) -> None:
-        """Read names and files as others see them: what this transaction itself made has none yet."""
+        """Note names and files as others see them: what this transaction itself made has none yet."""
         if new := oids - self.asked:
             self.asked |= new
-            self.relations |= self.lookout.relations(new)
+            if self.before is None:
+                self.relations |= self.lookout.relations(new)
+            else:
+                self.relations |= {oid: self.before[oid] for oid in new & self.before.keys()}
 
     def judge(self, now: float) -> None:
         """The transaction is over: note its locks, waits and verdicts in it and in its statements."""
@@ -97,7 +102,7 @@ class Evidence:
         held: dict[int, tuple[tuple, Held]] = {}
         for span in self.spans:
             relation = self.relations.get(span.oid)
-            if relation is None or (self.before is not None and span.oid not in self.before):
+            if relation is None:
                 continue  # new with this transaction: nobody else can be waiting for it
             if not relation.is_table and self._goes_without_saying(span, relation, after):
                 continue
@@ -166,7 +171,11 @@ class Evidence:
         existing = self.lookout.existing({span.oid for span in self.spans}) | self.relations.keys()
         strong = [span for span in self.spans if span.mode == STRONGEST]
         locked_by = {span.oid: span.statement for span in reversed(strong)}  # the first that did
-        copying = {id(span.statement): span.statement for span in strong if span.oid not in existing and not span.statement.rewrote}
+        copying = {
+            id(span.statement): span.statement
+            for span in strong
+            if span.oid not in existing and not span.statement.rewrote
+        }
         explained = {id(locked_by.get(now.oid)) for _, now in moved}
         for before, now in moved:
             by = locked_by.get(now.oid)

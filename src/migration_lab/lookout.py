@@ -63,10 +63,14 @@ RELATIONS = """
     WHERE nspname <> 'information_schema' AND nspname !~ '^pg_' AND {}"""
 OF_THESE = RELATIONS.format("c.oid = ANY(%s::oid[])")
 TABLES_CALLED = RELATIONS.format("relname = %s AND relkind IN ('r', 'p', 'm')")
-CHANGED = RELATIONS.format("relkind IN ('r', 'p', 'm', 'v', 'f', 'i', 'I', 'S') AND (age(c.xmin) <= age(%s::xid)) IS NOT FALSE")
+CHANGED = RELATIONS.format(
+    "relkind IN ('r', 'p', 'm', 'v', 'f', 'i', 'I', 'S') AND (age(c.xmin) <= age(%s::xid)) IS NOT FALSE"
+)
 OLDEST_AT_WORK = "SELECT pg_snapshot_xmin(pg_current_snapshot())::xid::text"  # every older transaction has ended
 
-FOREIGN_KEYS = "SELECT conrelid, confrelid FROM pg_constraint WHERE contype = 'f' AND conname = %s AND conrelid = ANY(%s::oid[])"
+FOREIGN_KEYS = (
+    "SELECT conrelid, confrelid FROM pg_constraint WHERE contype = 'f' AND conname = %s AND conrelid = ANY(%s::oid[])"
+)
 
 
 class Relation(NamedTuple):
@@ -135,9 +139,11 @@ class Lookout:
         info = self.session.info
         version = info.parameter_status("server_version").split(" ")[0]
         if info.server_version < OLDEST * 10000:
-            raise LabError(f"This server is PostgreSQL {version}; x-ray needs {OLDEST} or newer. Run the command with `alembic` itself.")
-        # It must neither be ended for being idle, nor wait for a migration that locks the catalogs.
-        self.session.execute("SET idle_session_timeout = 0; SET lock_timeout = '5s'")
+            raise LabError(
+                f"This server is PostgreSQL {version}; x-ray needs {OLDEST} or newer. Run the command with `alembic` itself."
+            )
+        # It must neither be ended for being idle, nor wait for a migration that locks the catalogs; STARE speaks in notices.
+        self.session.execute("SET idle_session_timeout = 0; SET lock_timeout = '5s'; SET client_min_messages = notice")
         row = self.session.execute("SELECT datid FROM pg_stat_activity WHERE pid = %s", [self.pid]).fetchone()
         if row is None:
             raise LabError(
@@ -193,7 +199,7 @@ class Lookout:
         since, now = self.read_until, self._ask(OLDEST_AT_WORK)
         self.every |= {row[0]: Relation._make(row) for row in self._ask(CHANGED, [since])}
         self.read_until = now[0][0] if now else None
-        return dict(self.every)
+        return self.every
 
     def relations(self, oids: set[int]) -> dict[int, Relation]:
         """Relations as others than the migration see them: what its open transaction made is not there yet."""
@@ -232,6 +238,11 @@ def _connect(info: Any) -> psycopg.Connection:
     known = info.get_parameters() if hasattr(info, "get_parameters") else dict(info.dsn_parameters)
     known.pop("options", None)  # settings of the migration's own
     # Of several hosts, the one that the migration has reached.
-    known |= {"host": info.host, "port": info.port, "hostaddr": getattr(info, "hostaddr", None), "password": info.password}
+    known |= {
+        "host": info.host,
+        "port": info.port,
+        "hostaddr": getattr(info, "hostaddr", None),
+        "password": info.password,
+    }
     known |= {"application_name": "x-ray", "autocommit": True, "connect_timeout": known.get("connect_timeout") or 10}
     return psycopg.connect(**{name: value for name, value in known.items() if value not in (None, "")})

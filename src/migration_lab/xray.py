@@ -61,7 +61,9 @@ def watching(command: str) -> Iterator[Trace]:
 def last_trace() -> Trace:
     """What was watched last in this process. Raises LabError where nothing was."""
     if _last is None:
-        raise LabError("Nothing was x-rayed yet. `%xray upgrade head` runs a command and shows what it does to the server.")
+        raise LabError(
+            "Nothing was x-rayed yet. `%xray upgrade head` runs a command and shows what it does to the server."
+        )
     return _last
 
 
@@ -153,7 +155,11 @@ class _Watch:
             return
         if backend := self.backends.get(id(connection.connection.dbapi_connection)):
             original = context.original_exception
-            said = getattr(getattr(original, "diag", None), "message_primary", None) or str(original).strip() or "interrupted"
+            said = (
+                getattr(getattr(original, "diag", None), "message_primary", None)
+                or str(original).strip()
+                or "interrupted"
+            )
             backend.failed(Failure(sqlstate(original), said), lost=context.is_disconnect)
 
     def returned(self, connection, record) -> None:
@@ -164,7 +170,9 @@ class _Watch:
 
 def _insist_on_postgresql(dialect: Any) -> None:
     if dialect.name != "postgresql":
-        raise LabError(f"X-ray watches PostgreSQL only, and env.py opens a {dialect.name} database. Run it with `alembic` itself.")
+        raise LabError(
+            f"X-ray watches PostgreSQL only, and env.py opens a {dialect.name} database. Run it with `alembic` itself."
+        )
 
 
 def _origin(frame: FrameType | None) -> dict[str, Any]:
