@@ -11,7 +11,9 @@ from test_trace import SCHEMA
 
 from migration_lab import compare, last_trace, last_traffic
 from migration_lab.cli import main
+from migration_lab.errors import LabError
 from migration_lab.postgres import environment
+from migration_lab.words import milliseconds
 
 ADD_AND_FILL = """
 op.execute("ALTER TABLE users ADD COLUMN city text")
@@ -92,6 +94,13 @@ def test_two_ways_lie_side_by_side(stage):
     assert rows["rewrote"] == ["nothing", "nothing"]
     assert rows["errors of the application"][0] == "none"
     assert "&lt;down&gt;" in table._repr_mimebundle_()["text/html"]
+
+    longest = max(felt[0].worst_read_ms, felt[1].worst_read_ms)
+    rows = dict((line.split(" | ")[0], line.split(" | ")[1:]) for line in str(compare({"both": felt}, rows_wrong=[1200])).splitlines())
+    assert rows["longest read stall"] == [milliseconds(longest)], "a way of several releases is as bad as the worst of them"
+    assert rows["rows wrong"] == ["1,200"]
+    with pytest.raises(LabError, match="2 ways and 1 numbers of rows_wrong. Give one for each way."):
+        compare({"up": felt[0], "down": felt[1]}, rows_wrong=[0])
 
 
 FAILING = """%%writefile migrations/versions/0004_failing.py

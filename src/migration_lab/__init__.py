@@ -8,6 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from .comparison import Comparison
     from .felt import Felt
     from .trace import Trace
@@ -27,11 +29,15 @@ def last_traffic() -> Felt:
     return last_traffic()
 
 
-def compare(ways: dict[str, Felt]) -> Comparison:
-    """Ways of making a change side by side, as a table: {"as the template has it": last_traffic(), …}."""
+def compare(ways: dict[str, Felt | list[Felt]], rows_wrong: Sequence[int] | None = None) -> Comparison:
+    """Ways of making a change side by side, as a table: {"as the template has it": last_traffic(), …}.
+
+    A way that takes several ``%%traffic`` cells is a list of what each gave; ``rows_wrong`` is, for each way, how many rows
+    it left wrong.
+    """
     from .comparison import Comparison
 
-    return Comparison(ways)
+    return Comparison(ways, rows_wrong)
 
 
 def load_ipython_extension(ipython) -> None:

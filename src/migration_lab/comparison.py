@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from html import escape
 
-from .felt import Felt
-from .trace import NOTEWORTHY, Held, worst_first
+from .errors import LabError
+from .felt import Felt, refusals
+from .trace import NOTEWORTHY, Held, Trace, worst_first
 from .words import bare, listed, megabytes, milliseconds
 
 
 class Comparison:
-    """One column for each way, by its name; each is what ``last_traffic()`` gave after its ``%%traffic`` cell."""
+    """One column for each way, by its name; each is what ``last_traffic()`` gave after its ``%%traffic`` cell.
 
-    def __init__(self, ways: dict[str, Felt]):
-        self.ways = ways
-        self.rows = [(name, [tell(felt) for felt in ways.values()]) for name, tell in ROWS.items()]
+    A way that takes several such cells is a list of what each gave. ``rows_wrong`` is, for each way, how many rows it
+    left wrong, which only a query of the lesson's own can tell. Raises LabError where it has another length.
+    """
+
+    def __init__(self, ways: dict[str, Felt | list[Felt]], rows_wrong: Sequence[int] | None = None):
+        self.ways = {name: felt if isinstance(felt, list) else [felt] for name, felt in ways.items()}
+        self.rows = [(name, [tell(felt) for felt in self.ways.values()]) for name, tell in ROWS.items()]
+        if rows_wrong is not None:
+            if len(rows_wrong) != len(ways):
+                raise LabError(f"compare() has {len(ways)} ways and {len(rows_wrong)} numbers of rows_wrong. Give one for each way.")
+            self.rows.append(("rows wrong", [f"{count:,}" for count in rows_wrong]))
 
     def __str__(self) -> str:
         lines = [["", *self.ways], *([name, *cells] for name, cells in self.rows)]
@@ -33,8 +42,12 @@ class Comparison:
         return {"text/plain": str(self), "text/html": f"<table><tr>{head}</tr>{body}</table>"}
 
 
-def _strongest(felt: Felt) -> str:
-    held = [one for trace in felt.traces for one in trace.held if not one.relation.endswith("alembic_version")]
+def _traces(felt: list[Felt]) -> list[Trace]:
+    return [trace for one in felt for trace in one.traces]
+
+
+def _strongest(felt: list[Felt]) -> str:
+    held = [one for trace in _traces(felt) for one in trace.held if not one.relation.endswith("alembic_version")]
     worst: list[Held] = worst_first([one for one in held if one.rank >= NOTEWORTHY])
     if not worst:
         return "none that anybody waits for"
@@ -42,25 +55,25 @@ def _strongest(felt: Felt) -> str:
     return f"{longest.mode} on {bare(longest.relation)}, held for {milliseconds(longest.ms)}"
 
 
-def _tables(attribute: str) -> Callable[[Felt], str]:
-    def tell(felt: Felt) -> str:
-        told = [name for trace in felt.traces for one in trace.statements for name in getattr(one, attribute)]
+def _tables(attribute: str) -> Callable[[list[Felt]], str]:
+    def tell(felt: list[Felt]) -> str:
+        told = [name for trace in _traces(felt) for one in trace.statements for name in getattr(one, attribute)]
         return listed(map(bare, sorted(set(told)))) if told else "nothing"
 
     return tell
 
 
-def _wal(felt: Felt) -> str:
-    return megabytes(sum(one.wal_bytes for trace in felt.traces for one in trace.statements)) + " of WAL"
+def _wal(felt: list[Felt]) -> str:
+    return megabytes(sum(one.wal_bytes for trace in _traces(felt) for one in trace.statements)) + " of WAL"
 
 
-def _errors(felt: Felt) -> str:
-    return ", ".join(map(str, felt.refusals)) or "none"
+def _errors(felt: list[Felt]) -> str:
+    return ", ".join(map(str, refusals(sample for one in felt for sample in one.samples))) or "none"
 
 
-ROWS: dict[str, Callable[[Felt], str]] = {
-    "longest read stall": lambda felt: milliseconds(felt.worst_read_ms),
-    "longest write stall": lambda felt: milliseconds(felt.worst_write_ms),
+ROWS: dict[str, Callable[[list[Felt]], str]] = {
+    "longest read stall": lambda felt: milliseconds(max(one.worst_read_ms for one in felt)),
+    "longest write stall": lambda felt: milliseconds(max(one.worst_write_ms for one in felt)),
     "strongest lock": _strongest,
     "rewrote": _tables("rewrote"),
     "scanned to verify": _tables("scanned"),

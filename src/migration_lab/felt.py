@@ -99,13 +99,7 @@ class Felt:
 
     @property
     def refusals(self) -> list[Refusal]:
-        """The errors by version of the application and SQLSTATE."""
-        kinds: dict[tuple, list[str]] = {}
-        for sample in self.samples:
-            if sample.error:
-                kinds.setdefault((sample.app, sample.error), []).append(sample.message or "")
-        told = [Refusal(*kind, min(messages), len(messages)) for kind, messages in kinds.items()]
-        return sorted(told, key=lambda refusal: (refusal.app or "", refusal.sqlstate))
+        return refusals(self.samples)
 
     @property
     def achieved(self) -> float:
@@ -141,6 +135,16 @@ class Felt:
         from . import chart
 
         return chart.bundle(self)
+
+
+def refusals(samples: Iterable[Sample]) -> list[Refusal]:
+    """The errors among an application's statements, by its version and SQLSTATE."""
+    kinds: dict[tuple, list[str]] = {}
+    for sample in samples:
+        if sample.error:
+            kinds.setdefault((sample.app, sample.error), []).append(sample.message or "")
+    told = [Refusal(*kind, min(messages), len(messages)) for kind, messages in kinds.items()]
+    return sorted(told, key=lambda refusal: (refusal.app or "", refusal.sqlstate))
 
 
 def bands(traces: Iterable[Trace], started: float) -> list[Band]:

@@ -37,6 +37,7 @@ def lay_project(folder: Path, start: str) -> None:
     versions = folder / "migrations" / "versions"
     versions.mkdir(exist_ok=True)
     if ROWS[start]:
+        (folder / "app").mkdir(exist_ok=True)  # for the application's statements, which %%traffic --app reads
         for revision in files_in(HERE / "shop" / "migrations" / "versions"):
             shutil.copy(revision, versions)
 
