@@ -12,7 +12,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from migration_lab.diagram import EMPTY, FILLS, FONT_SIZE, Diagram
+from migration_lab.diagram import EMPTY, FILLS, Diagram
+from migration_lab.drawing import FONT_SIZE
 from migration_lab.schema import Schema, snapshot
 
 SHOP = """

@@ -49,6 +49,7 @@ def parser() -> argparse.ArgumentParser:
     verb(hint, "EXERCISE")
     verb(solution, "EXERCISE")
     verb(schema)
+    verb(revisions)
     watch = verb(xray)
     watch.usage = "lab xray [--json] [--traffic TABLE [--app NAME] [--chart FILE]] ALEMBIC_ARGUMENTS"
     watch.add_argument("--json", action="store_true", help="print the trace as JSON; what Alembic says goes to standard error")
@@ -118,6 +119,13 @@ def solution(options, rest):
 def schema(options, rest):
     """draw the tables of the place that is open, with what changed since the last look marked"""
     from .look import look
+
+    print(look(_place()))
+
+
+def revisions(options, rest):
+    """draw the revisions of the place that is open, and where its database stands"""
+    from .revisions import look
 
     print(look(_place()))
 

@@ -71,17 +71,17 @@ def run(arguments: Sequence[str], project: Path, output: TextIO) -> None:
         raise AlembicError(f"The Alembic project {project} is not there any more. Open its lesson again: that lays it anew.")
     writer = _ProjectPaths(output, project)
     try:
-        with _at_home(project, arguments), redirect_stdout(writer), redirect_stderr(writer):
+        with at_home(project, arguments), redirect_stdout(writer), redirect_stderr(writer):
             _CommandLine(prog="alembic").main(list(arguments))
     except SystemExit as end:
         writer.flush()
         if end.code not in (None, 0) or _line_at_fault(end, project)[0]:
-            raise _explained(end, project) from None
+            raise explained(end, project) from None
     except KeyboardInterrupt:
         raise
     except BaseException as error:
         writer.flush()
-        raise _explained(error, project) from None
+        raise explained(error, project) from None
     finally:
         writer.flush()
 
@@ -132,7 +132,7 @@ def _shown(text: str, paths: re.Pattern[str]) -> str:
 
 
 @contextmanager
-def _at_home(project: Path, arguments: Sequence[str]) -> Iterator[None]:
+def at_home(project: Path, arguments: Sequence[str]) -> Iterator[None]:
     """What a process of its own would give the command and take back at its end: folder, environment, imports, sessions.
 
     Its sessions are called "alembic" on the server, where libpq makes them and nothing else names them.
@@ -219,7 +219,8 @@ def _own_sessions() -> Iterator[None]:
             record.invalidate()
 
 
-def _explained(error: BaseException, project: Path) -> AlembicError:
+def explained(error: BaseException, project: Path) -> AlembicError:
+    """What ended a command, in a sentence with the project's line that caused it."""
     where, source = _line_at_fault(error, project)
     original = error.orig if isinstance(error, DBAPIError) else error
     return AlembicError(_shown(sentence(original), _paths_in(project)), where, source, sqlstate(original))

@@ -8,7 +8,7 @@ Changes:
 + column users.phone was added: character varying(20), nullable
 
 Parents stand to the left of their children. A change is told by a sign and a word, and by colour only besides. The same
-schemas give the same bytes on every machine: nothing here measures a font.
+schemas give the same bytes on every machine.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from textwrap import wrap
 from typing import Any
-from unicodedata import combining, east_asian_width
-from xml.sax.saxutils import escape, quoteattr
+from xml.sax.saxutils import escape
 
+from .drawing import AT_END, BOLD, CELL, GONE, INK, LINE, MARGIN, PALE, PAPER, cells, padded, svg, text, visible
 from .schema import Column, Constraint, Schema, Table, Type, diff
 
 EMPTY = "There are no tables yet."
@@ -47,7 +47,7 @@ class Diagram:
             *_types(before, schema),
         ]
         self.edges = list(_edges(before.tables, schema.tables))
-        self.changes = [Line(change.kind, _visible(str(change))) for change in diff(before, schema)]
+        self.changes = [Line(change.kind, visible(str(change))) for change in diff(before, schema)]
         self.title = f"Schema: {_count(len(schema.tables), 'table')}, {_count(len(self.changes), 'change')}"
 
     def __repr__(self) -> str:
@@ -57,7 +57,7 @@ class Diagram:
             notes = ", ".join(filter(None, [box.kind, f"{SIGNS[box.change]} {box.change}".strip()]))
             lines.append(f"{box.name} ({notes})" if notes else box.name)
             lines += [
-                f"{SIGNS[row.change]} {_padded(row.name, names)}  {_padded(row.type, types)}  {row.notes}".rstrip()
+                f"{SIGNS[row.change]} {padded(row.name, names)}  {padded(row.type, types)}  {row.notes}".rstrip()
                 for row in box.rows
             ]
         return "\n".join([*lines, *["Changes:"][: len(self.changes)], *map(str, self.changes)])
@@ -94,7 +94,7 @@ class Box:
     @property
     def width(self) -> int:
         """The heading's, or that of the widest name, type and marks side by side."""
-        heading = _cells(self.name) + 2 + len(f"{self.kind} {self.change}")
+        heading = cells(self.name) + 2 + len(f"{self.kind} {self.change}")
         row = sum(widest + 2 for widest in _widths(self.rows, "name", "type", "marks") if widest) - 2
         return max(heading, row) * CELL + INDENT + PAD
 
@@ -150,13 +150,13 @@ def _tables(before: dict[str, Table], after: dict[str, Table]) -> Iterator[Box]:
     for change, was, now in _merged(before, after):
         table = now or was
         kind = "" if table.kind == "table" else table.kind
-        yield Box(_visible(table.name), kind, change, _rows(_columns(was), _columns(now)), table.definition is None)
+        yield Box(visible(table.name), kind, change, _rows(_columns(was), _columns(now)), table.definition is None)
 
 
 def _types(before: Schema, after: Schema) -> Iterator[Box]:
     for change, was, now in _merged(before.types, after.types):
         type_ = now or was
-        yield Box(_visible(type_.name), type_.kind, change, _rows(_labels(was), _labels(now)), False)
+        yield Box(visible(type_.name), type_.kind, change, _rows(_labels(was), _labels(now)), False)
 
 
 def _rows(before: dict[str, Row], after: dict[str, Row]) -> tuple[Row, ...]:
@@ -166,7 +166,7 @@ def _rows(before: dict[str, Row], after: dict[str, Row]) -> tuple[Row, ...]:
 def _labels(type_: Type | None) -> dict[str, Row]:
     """An enum's labels; of another type, its definition."""
     lines = () if type_ is None else type_.labels or wrap(type_.definition or "", 40)
-    return {line: Row(_visible(line)) for line in lines}
+    return {line: Row(visible(line)) for line in lines}
 
 
 def _columns(table: Table | None) -> dict[str, Row]:
@@ -174,7 +174,7 @@ def _columns(table: Table | None) -> dict[str, Row]:
     if table is None:
         return {}
     if table.kind == "partition":
-        return {setting: Row(_visible(setting)) for setting in table.settings}
+        return {setting: Row(visible(setting)) for setting in table.settings}
     return {name: _column(table, column) for name, column in table.columns.items()}
 
 
@@ -188,8 +188,8 @@ def _column(table: Table, column: Column) -> Row:
     marks = ["PK"] * primary + ["UQ"] * (alone and not primary) + ["NN"] * (not column.nullable)
     foreign = [key for key in keys if key.kind == "foreign key"]
     return Row(
-        _visible(column.name),
-        _visible(_short(column.type)),
+        visible(column.name),
+        visible(_short(column.type)),
         " ".join(marks + [f"FK {key.on_delete.lower()}".removesuffix(" no action") for key in foreign[:1]]),
         " ".join(marks + [f"FK -> {_target(key, column.name)} {_action(key)}".strip() for key in foreign]),
         column,
@@ -197,7 +197,7 @@ def _column(table: Table, column: Column) -> Row:
 
 
 def _target(key: Constraint, column: str) -> str:
-    return _visible(f"{key.referred_table}.{key.referred_columns[key.columns.index(column)]}")
+    return visible(f"{key.referred_table}.{key.referred_columns[key.columns.index(column)]}")
 
 
 def _action(key: Constraint) -> str:
@@ -212,7 +212,7 @@ def _edges(before: dict[str, Table], after: dict[str, Table]) -> Iterator[Edge]:
             table, key = tables[1] or tables[0], now or was
             if key.kind == "foreign key" and table.kind != "partition":
                 child, parent = (table.name, key.columns[0]), (key.referred_table, key.referred_columns[0])
-                yield Edge(*map(_visible, child + parent), _action(key), key.validated, change)
+                yield Edge(*map(visible, child + parent), _action(key), key.validated, change)
 
 
 def _short(type_: str) -> str:
@@ -221,22 +221,8 @@ def _short(type_: str) -> str:
     return type_
 
 
-def _visible(text: str) -> str:
-    """Text for one line of a terminal or of XML: a name may hold anything but NUL."""
-    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff]", "\N{REPLACEMENT CHARACTER}", text)
-
-
-def _cells(text: str) -> int:
-    """The width of a text in a monospace font, in characters."""
-    return sum(0 if combining(letter) else 2 if east_asian_width(letter) in "WF" else 1 for letter in text)
-
-
-def _padded(text: str, width: int) -> str:
-    return text + " " * (width - _cells(text))
-
-
 def _widths(rows, *attributes: str) -> list[int]:
-    return [max((_cells(getattr(row, attribute)) for row in rows), default=0) for attribute in attributes]
+    return [max((cells(getattr(row, attribute)) for row in rows), default=0) for attribute in attributes]
 
 
 def _count(number: int, noun: str) -> str:
@@ -245,10 +231,9 @@ def _count(number: int, noun: str) -> str:
 
 # --- Where it stands --------------------------------------------------------------------------------------------------
 
-# Pixels; a cell is wider than any monospace font's letter of that size, so that text stays within its box.
-FONT, FONT_SIZE, CELL = "'DejaVu Sans Mono', Menlo, Consolas, 'Liberation Mono', monospace", 13, 8
+# Pixels.
 HEAD, ROW, FOOT, PAD, INDENT = 26, 20, 4, 10, 26
-MARGIN, GUTTER, GAP = 24, 68, 26
+GUTTER, GAP = 68, 26
 WIDEST, TALLEST = 1240, 900
 
 
@@ -350,11 +335,9 @@ def _width(stack: list[Box]) -> int:
 # --- How it looks -----------------------------------------------------------------------------------------------------
 
 # Light fills under dark text, and three hues that any colour vision tells apart: blue, orange, yellow.
-INK, PALE, PAPER, LINE = "#1f2328", "#57606a", "#ffffff", "#8c959f"
 STRONG = {"added": "#0b57a4", "removed": "#a83a00", "changed": "#7a5b00", "": "#30475e"}
 FILLS = {"added": "#dbeafe", "removed": "#ffe1d3", "changed": "#fff3bf", "": PAPER}
-GONE, DOTTED, DASHED = ' text-decoration="line-through"', ' stroke-dasharray="1 3"', ' stroke-dasharray="6 4"'
-BOLD, AT_END = ' font-weight="bold"', ' text-anchor="end"'
+DOTTED, DASHED = ' stroke-dasharray="1 3"', ' stroke-dasharray="6 4"'
 INDENTED = "\N{NO-BREAK SPACE}" * 2  # browsers take other spaces off a text's beginning
 
 
@@ -367,22 +350,16 @@ def _svg(diagram: Diagram) -> str:
     below = max([place.bottom for place in places], default=0) + MARGIN
     lines = [(EMPTY, INK)] if not places else []
     for change in diagram.changes:
-        text = f"{_sign(change.change)} {change.sentence}"
-        wrapped = wrap(text, (width - 2 * MARGIN) // CELL, subsequent_indent=INDENTED)
+        told = f"{_sign(change.change)} {change.sentence}"
+        wrapped = wrap(told, (width - 2 * MARGIN) // CELL, subsequent_indent=INDENTED)
         lines += [(line, STRONG[change.change]) for line in wrapped]
     height = below + (ROW * len(lines) + MARGIN // 2 if lines else 0)
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
-        f' role="img" font-family={quoteattr(FONT)} font-size="{FONT_SIZE}" xml:space="preserve">',
-        f"<title>{diagram.title}</title>",
-        f"<desc>{escape(str(diagram))}</desc>",
-        f'<rect width="{width}" height="{height}" rx="8" fill="{PAPER}"/>',
         *(_edge(edge, tables[edge.child], tables[edge.parent], places, nudge) for nudge, edge in enumerate(edges)),
         *map(_box, places),
-        *(_text(MARGIN, below + ROW * number, *line) for number, line in enumerate(lines, 1)),
-        "</svg>",
+        *(text(MARGIN, below + ROW * number, *line) for number, line in enumerate(lines, 1)),
     ]
-    return "\n".join(parts)
+    return svg(width, height, diagram.title, str(diagram), parts)
 
 
 def _box(place: Place) -> str:
@@ -391,9 +368,9 @@ def _box(place: Place) -> str:
     parts = [
         f'<rect x="{x}" y="{y}" width="{width}" height="{box.height}" rx="5" fill="{PAPER}" stroke="{head}"/>',
         f'<path d="M{x} {y + HEAD}v{5 - HEAD}q0 -5 5 -5h{width - 10}q5 0 5 5v{HEAD - 5}z" fill="{head}"/>',
-        _text(x + PAD, y + 18, _sign(box.change), PAPER, BOLD),
-        _text(x + INDENT, y + 18, box.name, PAPER, BOLD),
-        _text(x + width - PAD, y + 18, f"{box.kind} {box.change}".strip(), PAPER, AT_END),
+        text(x + PAD, y + 18, _sign(box.change), PAPER, BOLD),
+        text(x + INDENT, y + 18, box.name, PAPER, BOLD),
+        text(x + width - PAD, y + 18, f"{box.kind} {box.change}".strip(), PAPER, AT_END),
     ]
     types = x + INDENT + CELL * (_widths(box.rows, "name")[0] + 2)
     for number, row in enumerate(box.rows):
@@ -402,20 +379,16 @@ def _box(place: Place) -> str:
         if row.change:
             parts.append(f'<rect x="{x + 1}" y="{top}" width="{width - 2}" height="{ROW}" fill="{FILLS[row.change]}"/>')
         parts += [
-            _text(x + PAD, top + 15, _sign(row.change), STRONG[row.change], BOLD),
-            _text(x + INDENT, top + 15, row.name, ink, gone),
-            _text(types, top + 15, row.type, PALE, gone),
-            _text(x + width - PAD, top + 15, row.marks, PALE, AT_END),
+            text(x + PAD, top + 15, _sign(row.change), STRONG[row.change], BOLD),
+            text(x + INDENT, top + 15, row.name, ink, gone),
+            text(types, top + 15, row.type, PALE, gone),
+            text(x + width - PAD, top + 15, row.marks, PALE, AT_END),
         ]
     return "".join(parts)
 
 
 def _sign(change: str) -> str:
     return SIGNS[change].strip().replace("-", "−")
-
-
-def _text(x: int, y: int, text: str, fill: str, more: str = "") -> str:
-    return f'<text x="{x}" y="{y}" fill="{fill}"{more}>{escape(text)}</text>' if text else ""
 
 
 def _edge(edge: Edge, child: Place, parent: Place, places: list[Place], nudge: int) -> str:

@@ -21,7 +21,7 @@ from sql.connection import Connection as SqlConnection
 from sql.magic import SqlMagic
 from sqlalchemy import event
 
-from . import answers, chart, command, grading, locktree, look
+from . import answers, chart, command, grading, locktree, look, revisions
 from . import lesson as lessons
 from .course import Exercise, Lesson, find_exercise, find_lesson
 from .errors import LabError, in_words
@@ -168,6 +168,12 @@ class LabMagics(Magics):
     def schema(self, line: str) -> None:
         """%schema: the tables as a picture, with what changed since the last look marked."""
         display(look.look(self._place()))
+
+    @line_magic
+    @verb
+    def revisions(self, line: str) -> None:
+        """%revisions: the project's revisions as a graph, and where the database stands."""
+        display(revisions.look(self._place()))
 
     @cell_magic
     @verb
