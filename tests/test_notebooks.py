@@ -1,18 +1,25 @@
-"""The lessons as a learner runs them: twice in one kernel, and with the solutions in their answer cells.
+"""The lessons as a learner runs them: twice in one kernel, the second time with the solutions in their answer cells; and
+whether they teach all of the template.
 
 (That every stored output is true is nbval's part: it runs each notebook cell by cell, see pyproject.toml.)
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
+from dataclasses import dataclass
 
 import nbformat
 import pytest
+import template
 
+from migration_lab import startstate
 from migration_lab.course import NOTEBOOKS, Lesson, exercises, find_exercise, lessons
 from migration_lab.refresh import execute, main, normalised, sanitizer
+from migration_lab.schema import Schema, Table, diff, snapshot
+from migration_lab.workspace import Workspace
 
 LESSONS = list(lessons().values())
 FILE_MAGICS = ("%%answer", "%%writefile")
@@ -44,35 +51,123 @@ def text(output) -> str:
     return output.get("text") or output.get("data", {}).get("text/plain") or output.get("evalue", "")
 
 
+# A cell that prints the schema as the cell before it has left it.
+PROBE = """
+def _look():
+    import json, psycopg
+    from migration_lab.schema import snapshot
+    with psycopg.connect(autocommit=True) as session:
+        session.execute("SET lock_timeout = '1s'")
+        try:
+            print(json.dumps(snapshot(session).to_dict()))
+        except psycopg.errors.LockNotAvailable:
+            print("{}")
+_look()
+"""
+
+
+@dataclass
+class Played:
+    """A lesson's notebook after a first run, the same after a second one in its kernel with the solutions in, and what
+    ``example_items`` was, from cell to cell, in the first."""
+
+    first: nbformat.NotebookNode
+    solved: nbformat.NotebookNode
+    items: list[Table]
+
+
+@pytest.fixture(scope="module")
+def played(running, tmp_path_factory):
+    """Plays a lesson, once for all tests that look at it: ``played(lesson)``."""
+    done: dict[str, Played] = {}
+    workspaces = []
+
+    def play(lesson: Lesson) -> Played:
+        if lesson.number not in done:
+            workspace = Workspace(tmp_path_factory.mktemp("Zoë's work"))
+            workspaces.append(workspace)
+            settings = {"LAB_WORK": str(workspace.path), "LAB_POSTGRES": running.url.render_as_string(hide_password=False)}
+            done[lesson.number] = _play(lesson, settings)
+        return done[lesson.number]
+
+    yield play
+    with running.connect() as session:
+        for workspace in workspaces:
+            names = session.execute("SELECT datname FROM pg_database WHERE datname LIKE %s", [f"%{workspace.tag}%"]).fetchall()
+            for (name,) in names:
+                startstate.drop_database(session, name)
+
+
+def _play(lesson: Lesson, settings: dict[str, str]) -> Played:
+    first, solved, both = read(lesson), read(lesson), read(lesson)
+    for cell in answer_cells(solved):
+        exercise, path = named_file(cell)
+        solution = (exercise.folder / "solution" / path).read_text(encoding="utf-8")
+        cell.source = cell.source.split("\n")[0] + "\n" + solution
+    looked_at = any(part.startswith(("CREATE", "HOW TO USE")) for part in lesson.template)
+    probes = []
+    both.cells = []
+    for cell in first.cells:
+        both.cells.append(cell)
+        if cell.cell_type == "code" and looked_at:
+            probes.append(nbformat.v4.new_code_cell(PROBE))
+            both.cells.append(probes[-1])
+    both.cells += solved.cells
+    execute(both, NOTEBOOKS, settings)
+    schemas = [Schema.from_dict(json.loads(probe.outputs[0].text)) for probe in probes]
+    return Played(first, solved, [schema.tables["example_items"] for schema in schemas if "example_items" in schema.tables])
+
+
 @pytest.fixture
-def settings(workspace, running) -> dict[str, str]:
-    return {
-        "LAB_WORK": str(workspace.path),
-        "LAB_POSTGRES": running.url.render_as_string(hide_password=False),
-    }
+def templates_items(database) -> Table:
+    """``example_items`` as the template leaves it."""
+    database.execute(template.USERS)
+    database.execute(template.ITEMS)
+    return snapshot(database).tables["example_items"]
+
+
+def names(table: Table) -> set[str]:
+    kinds = {"column": table.columns, "index": table.indexes, "constraint": table.constraints}
+    return {f"{kind} {name}" for kind, things in kinds.items() for name in things}
 
 
 by_lesson = pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.notebook)
 
 
 @by_lesson
-def test_a_lesson_runs_twice_in_one_kernel(lesson, settings):
-    """People run a lesson again without restarting; the second time must not stumble over the first."""
-    execute(read(lesson), NOTEBOOKS, settings, times=2)
+def test_a_lesson_runs_twice_in_one_kernel_and_then_with_its_solutions_in(lesson, played):
+    """People run a lesson again without restarting, and when they have solved everything: every check must pass then."""
+    checks = [cell for cell in code(played(lesson).solved) if cell.source.startswith("%check")]
+    verdicts = [text(cell.outputs[0]).split(":")[0] for cell in checks]
+    assert verdicts == ["✔ Passed"] * len(lesson.exercises)
 
 
 @by_lesson
-def test_a_lesson_runs_with_its_solutions_in(lesson, settings):
-    """A learner who has solved everything runs the notebook from top to bottom, and sees every check pass."""
-    notebook = read(lesson)
-    for cell in answer_cells(notebook):
-        exercise, path = named_file(cell)
-        solution = (exercise.folder / "solution" / path).read_text(encoding="utf-8")
-        cell.source = cell.source.split("\n")[0] + "\n" + solution
-    execute(notebook, NOTEBOOKS, settings)
-    checks = [cell for cell in code(notebook) if cell.source.startswith("%check")]
-    verdicts = [text(cell.outputs[0]).split(":")[0] for cell in checks]
-    assert verdicts == ["✔ Passed"] * len(lesson.exercises)
+def test_a_lesson_creates_what_the_manifest_says_of_the_template(lesson, played):
+    """A section of the template that a lesson names and never runs has not been taught."""
+    created = {name for state in played(lesson).items for name in names(state)}
+    promised = {name for part in lesson.template for name in template.CREATES.get(part, ())}
+    assert promised <= created
+
+
+def test_no_section_of_the_template_is_left_out():
+    claimed = Counter(part for lesson in LESSONS for part in lesson.template)
+    assert claimed == Counter([*template.CREATES, *template.SAID])
+
+
+def test_no_name_of_the_templates_table_is_left_out(templates_items):
+    """The course is about this table: every column, index, key and constraint of it belongs to some section."""
+    told = {name for part in template.CREATES.values() for name in part}
+    assert told == names(templates_items) | template.COMMENTED_OUT
+
+
+def test_the_course_arrives_at_the_templates_table(played, templates_items):
+    """What the lessons build piece by piece is the template's table in the end, to the last comment."""
+    workflow = next(lesson for lesson in LESSONS if "HOW TO USE: test migration" in lesson.template)
+    whole = [state for state in played(workflow).items if list(state.columns) == list(templates_items.columns)]
+    assert whole, "no cell leaves a table with the template's columns in the template's order"
+    differences = [diff(Schema(tables={"": templates_items}), Schema(tables={"": state})) for state in whole]
+    assert [] in differences, differences[-1]
 
 
 @by_lesson

@@ -98,6 +98,26 @@ def test_the_page_tells_the_worst_first_by_sign_and_word(traces):
     assert "AccessExclusiveLock on cats" not in page, "nobody can wait for a table that only this transaction sees"
 
 
+def test_the_batches_of_a_backfill_are_told_as_one():
+    """A hundred statements that differ in two numbers hid the one that locked the table."""
+    batches = [
+        Statement(f"UPDATE t1 SET a = 0 WHERE id BETWEEN {n} AND {n + 9}", 0.0, ms=10, rows=10, wal_bytes=400_000, unseen=n > 1)
+        for n in range(1, 100, 10)
+    ]
+    rest = [Statement(f"ALTER TABLE t{n} ADD COLUMN c int", 0.0) for n in (1, 2, 3)]
+    trace = Trace("upgrade head", 0.0, "18", transactions=[Transaction(0.0, "d", statements=[*batches, *rest])])
+    assert str(trace).splitlines()[3:6] == [
+        "  UPDATE t1 SET a = 0 WHERE id BETWEEN 1 AND 10",
+        "      ⋮ 10 such statements, with other numbers; together:",
+        "      100 ms, 100 rows, 4.0 MB of WAL",
+    ]
+    assert [f"ALTER TABLE t{n} ADD COLUMN c int" in str(trace) for n in (1, 2, 3)] == [True] * 3, "a number in a name is no batch"
+    assert "10 such statements" in trace._repr_mimebundle_()["text/html"]
+    batches[4].error = Failure("57014", "canceled")
+    assert "✘ failed: canceled" in str(trace), "the one that failed is told by itself"
+    assert "4 such statements" in str(trace) and "5 such statements" in str(trace)
+
+
 def test_a_page_of_nothing_says_so(traces):
     assert str(traces["nothing"]).endswith("no statement but Alembic's own")
     assert "it opened no database, so there is nothing to see" in str(traces["offline"])

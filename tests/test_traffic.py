@@ -450,8 +450,8 @@ BANDS = {
     "the whole time": [Band(0.05, 1900, LONG, 1.95, waited_ms=900)],
     "at both edges": [Band(0.0, 3, LONG, 0.1), Band(1.9, 90, "VACUUM", 1.99), Band(1.99, 5, LONG[6:], 2.0, failed=True)],
     "in the middle": [Band(0.7, 500, LONG, 1.3)],
-    "too many": [Band(n / 30, 20, f"UPDATE users SET a = {n}", n / 30 + 0.02) for n in range(50)],
-    "a batch": [Band(n / 30, 20, "UPDATE users SET a = 1 WHERE id BETWEEN $1 AND $2", n / 30 + 0.02) for n in range(50)],
+    "too many": [Band(n / 30, 20, f"UPDATE users SET a{n} = 0", n / 30 + 0.02) for n in range(50)],
+    "a batch": [Band(n / 30, 20, f"UPDATE users SET a = 1 WHERE id BETWEEN {n} AND {n + 1}", n / 30 + 0.02) for n in range(50)],
     "odd text": [Band(0.5, 10, "SELECT '$x_1$ \\frac é 中 %s'\n\t AS <b>", 0.51)],
 }
 

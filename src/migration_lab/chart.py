@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .errors import LabError
 from .felt import NOUNS, Band, Felt, Sample
+from .trace import shape
 from .words import listed, milliseconds
 
 if TYPE_CHECKING:
@@ -70,11 +71,11 @@ class Row(NamedTuple):
 
 
 def rows(felt: Felt) -> list[Row]:
-    """The statements of the migration, in the order in which each was first sent."""
+    """The statements of the migration, in the order in which each was first sent; the batches of a backfill are one."""
     sent: dict[str, list[Band]] = {}
     for band in felt.bands:
-        sent.setdefault(_short(band.sql, LENGTH), []).append(band)
-    return [Row(sql, bands) for sql, bands in sent.items()]
+        sent.setdefault(_short(shape(band.sql), LENGTH), []).append(band)
+    return [Row(_short(bands[0].sql, LENGTH), bands) for bands in sent.values()]
 
 
 def longest(felt: Felt) -> list[Row]:

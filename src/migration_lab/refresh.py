@@ -82,18 +82,14 @@ def new_learner() -> Iterator[Workspace]:
             Embedded(workspace).discard()
 
 
-def execute(notebook: NotebookNode, folder: Path, settings: dict[str, str], times: int = 1) -> None:
-    """Run a notebook's cells in a kernel of its own, with these environment variables.
-
-    With ``times``, again in the same kernel; the outputs are the last run's.
-    """
+def execute(notebook: NotebookNode, folder: Path, settings: dict[str, str]) -> None:
+    """Run a notebook's cells in a kernel of its own, with these environment variables."""
     client = NotebookClient(
         notebook, timeout=CELL_SECONDS, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
     )
     with variables(settings), client.setup_kernel():
-        for _ in range(times):
-            for index, cell in enumerate(notebook.cells):
-                client.execute_cell(cell, index)
+        for index, cell in enumerate(notebook.cells):
+            client.execute_cell(cell, index)
 
 
 def keep_what_is_the_same(stored: NotebookNode, ran: NotebookNode) -> None:

@@ -5,16 +5,19 @@ Nothing here depends on how wide a number is: two runs of the same migration dif
 
 from __future__ import annotations
 
+from dataclasses import replace
 from html import escape
+from itertools import groupby
 
 from .locks import MODES
-from .trace import NOTEWORTHY, Held, Lock, Statement, Trace, Transaction, Waited
+from .trace import NOTEWORTHY, Held, Lock, Statement, Trace, Transaction, Waited, shape
 from .words import bare, listed, megabytes, milliseconds
 
 SIGNS = {"reads and writes": "■■■", "writes": "■■", "other schema changes": "■"}
 COLOURS = {"reads and writes": "#a83a00", "writes": "#7a5b00", "other schema changes": "#0b57a4"}
 WAL_SHOWN = 1_000_000  # bytes; every statement writes a little
 WAIT_SHOWN = 100  # ms
+MANY = 3  # statements of one shape
 
 CELL = "padding: 3px 12px 3px 0; text-align: left; vertical-align: top; border: none; font-size: 13px"
 HEADINGS = ("statement", "what the server did", "time", "rows", "WAL")
@@ -26,9 +29,9 @@ def as_text(trace: Trace) -> str:
         lines += ["", _heading(transaction, trace)]
         lines += [f"  {SIGNS[held.blocks]} {_sentence(held, _waited(transaction, held))}" for held in _noteworthy(transaction)]
         lines += [f"  {waits}" for waits in _other_waits(transaction)]
-        for statement, locks in _shown(transaction):
+        for statement, locks, times in _shown(transaction):
             lines.append(f"  {_sql(statement)}")
-            lines += [f"      {note}" for note in [*_verdicts(statement, locks), _figures(statement)]]
+            lines += [f"      {note}" for note in [*_verdicts(statement, locks, times), _figures(statement)]]
     return "\n".join(lines)
 
 
@@ -46,7 +49,7 @@ def as_html(trace: Trace) -> str:
         parts += [f'<div style="padding: 0.2em 0.8em">{escape(waits)}</div>' for waits in _other_waits(transaction)]
         if statements := _shown(transaction):
             head = "".join(f'<th style="{CELL}; border-bottom: 1px solid #8c959f">{heading}</th>' for heading in HEADINGS)
-            rows = "".join(_row(statement, locks) for statement, locks in statements)
+            rows = "".join(_row(*one) for one in statements)
             parts.append(f'<table style="border-collapse: collapse; margin: 0.5em 0"><tr>{head}</tr>{rows}</table>')
     return "\n".join(parts)
 
@@ -95,19 +98,19 @@ def _sessions(waited: Waited) -> str:
     return "1 session waited" if waited.sessions == 1 else f"{waited.sessions} sessions waited"
 
 
-def _row(statement: Statement, locks: list[Lock]) -> str:
+def _row(statement: Statement, locks: list[Lock], times: int) -> str:
     code = f'<code style="white-space: pre-wrap">{escape(_sql(statement))}</code>'
     wal = megabytes(statement.wal_bytes) if statement.wal_bytes >= WAL_SHOWN else ""
     rows = "" if statement.rows is None else f"{statement.rows:,}"
-    words = [code, "<br>".join(map(escape, _verdicts(statement, locks)))]
+    words = [code, "<br>".join(map(escape, _verdicts(statement, locks, times)))]
     cells = [f'<td style="{CELL}">{cell}</td>' for cell in words]
     cells += [f'<td style="{CELL}; white-space: nowrap">{cell}</td>' for cell in (milliseconds(statement.ms), rows, wal)]
     return f"<tr>{''.join(cells)}</tr>"
 
 
-def _verdicts(statement: Statement, locks: list[Lock]) -> list[str]:
+def _verdicts(statement: Statement, locks: list[Lock], times: int) -> list[str]:
     """What a statement did, each with a sign and in words."""
-    verdicts = []
+    verdicts = [f"⋮ {times:,} such statements, with other numbers; together:"] if times > 1 else []
     if statement.rewrote:
         verdicts.append(f"⟳ rewrote {listed(map(bare, statement.rewrote))}")
     if statement.scanned:
@@ -145,8 +148,11 @@ def _worth_telling(trace: Trace) -> list[Transaction]:
     return [one for one in trace.transactions if _shown(one) or _noteworthy(one)]
 
 
-def _shown(transaction: Transaction) -> list[tuple[Statement, list[Lock]]]:
-    """The statements to tell of, each with the locks that are stronger than what its transaction had before."""
+def _shown(transaction: Transaction) -> list[tuple[Statement, list[Lock], int]]:
+    """The statements to tell of, each with the locks that are stronger than what its transaction had before.
+
+    Many of one shape in a row are told as one, with how many they were.
+    """
     ranks: dict[str, int] = {}
     shown = []
     for statement in transaction.statements:
@@ -158,7 +164,28 @@ def _shown(transaction: Transaction) -> list[tuple[Statement, list[Lock]]]:
                 raised.append(lock)
         if not statement.own or statement.error:
             shown.append((statement, raised))
-    return shown
+    runs = (list(run) for _, run in groupby(shown, key=lambda one: (shape(one[0].sql), one[0].error is None)))
+    return [one for run in runs for one in ([_together(run)] if len(run) >= MANY else [(*each, 1) for each in run])]
+
+
+def _together(run: list[tuple[Statement, list[Lock]]]) -> tuple[Statement, list[Lock], int]:
+    statements = [statement for statement, _ in run]
+
+    def every(name: str) -> list[str]:
+        return sorted({told for statement in statements for told in getattr(statement, name)})
+
+    rows = [statement.rows for statement in statements if statement.rows is not None]
+    whole = replace(
+        statements[0],
+        ms=sum(statement.ms for statement in statements),
+        rows=sum(rows) if rows else None,
+        wal_bytes=sum(statement.wal_bytes for statement in statements),
+        lock_wait_ms=max(statement.lock_wait_ms for statement in statements),
+        unseen=all(statement.unseen for statement in statements),
+        phases=[phase for statement in statements for phase in statement.phases],
+        **{name: every(name) for name in ("rewrote", "scanned", "built", "says")},
+    )
+    return whole, [lock for _, locks in run for lock in locks], len(run)
 
 
 def _noteworthy(transaction: Transaction) -> list[Held]:

@@ -6,6 +6,7 @@ are named with their schema ("public.users"), lock modes as in ``pg_locks`` ("Ac
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -200,6 +201,11 @@ class Trace:
         from .report import as_html, as_text
 
         return {"text/plain": as_text(self), "text/html": as_html(self)}
+
+
+def shape(sql: str) -> str:
+    """A statement without its numbers: the batches of a backfill have one shape."""
+    return re.sub(r"(?<![\w.])\d+(?![\w.])", "0", " ".join(sql.split()))
 
 
 def worst_first(held: list[Held]) -> list[Held]:
