@@ -11,7 +11,7 @@ import pytest
 from stage import on_stage
 
 from migration_lab.locks import MODES
-from migration_lab.trace import VERSION, Failure, Held, Lock, Statement, Trace, Transaction
+from migration_lab.trace import VERSION, Failure, Held, Lock, Statement, Trace, Transaction, Waited
 
 SCHEMA = json.loads((files("migration_lab") / "trace.schema.json").read_text(encoding="utf-8"))
 BUSY = """
@@ -116,6 +116,33 @@ def test_the_batches_of_a_backfill_are_told_as_one():
     batches[4].error = Failure("57014", "canceled")
     assert "✘ failed: canceled" in str(trace), "the one that failed is told by itself"
     assert "4 such statements" in str(trace) and "5 such statements" in str(trace)
+
+
+def test_batches_that_commit_one_by_one_are_told_as_one_too():
+    """Outside of a transaction each statement is one of its own: fifty headings for one backfill."""
+    batches = [
+        Transaction(
+            0.0,
+            "d",
+            autocommit=True,
+            revisions=["0004"],
+            ms=n,
+            statements=[Statement(f"UPDATE t SET a = 0 WHERE id > {n}", 0.0, ms=n, rows=10)],
+            held=[Held("public.t", "ShareLock", n, "writes")],
+            waited=[Waited("public.t", 1, n)],
+        )
+        for n in (100, 300, 200)
+    ]
+    other = Transaction(0.0, "d", autocommit=True, revisions=["0004"], statements=[Statement("VACUUM", 0.0)])
+    page = str(Trace("upgrade head", 0.0, "18", transactions=[*batches, other]))
+    assert page.count("Outside of a transaction") == 2
+    assert page.splitlines()[2:7] == [
+        "Outside of a transaction: 0004, committed after 600 ms",
+        "  ■■ ShareLock on t, held for 300 ms: blocks writes; 1 session waited, up to 300 ms",
+        "  UPDATE t SET a = 0 WHERE id > 100",
+        "      ⋮ 3 such statements, with other numbers; together:",
+        "      600 ms, 30 rows",
+    ]
 
 
 def test_a_page_of_nothing_says_so(traces):

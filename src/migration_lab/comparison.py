@@ -51,8 +51,9 @@ def _strongest(felt: list[Felt]) -> str:
     worst: list[Held] = worst_first([one for one in held if one.rank >= NOTEWORTHY])
     if not worst:
         return "none that anybody waits for"
-    longest = max((one for one in worst if one.mode == worst[0].mode), key=lambda one: one.ms)
-    return f"{longest.mode} on {bare(longest.relation)}, held for {milliseconds(longest.ms)}"
+    longest, *others = (one for one in worst if one.mode == worst[0].mode)
+    relations = sorted({bare(one.relation) for one in (longest, *others)})
+    return f"{longest.mode} on {listed(relations)}, held for {'up to ' * (len(relations) > 1)}{milliseconds(longest.ms)}"
 
 
 def _tables(attribute: str) -> Callable[[list[Felt]], str]:

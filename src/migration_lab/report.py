@@ -10,7 +10,7 @@ from html import escape
 from itertools import groupby
 
 from .locks import MODES
-from .trace import NOTEWORTHY, Held, Lock, Statement, Trace, Transaction, Waited, shape
+from .trace import NOTEWORTHY, Held, Lock, Statement, Trace, Transaction, Waited, shape, worst_first
 from .words import bare, listed, megabytes, milliseconds
 
 SIGNS = {"reads and writes": "■■■", "writes": "■■", "other schema changes": "■"}
@@ -144,8 +144,32 @@ def _figures(statement: Statement) -> str:
 
 
 def _worth_telling(trace: Trace) -> list[Transaction]:
-    """Transactions in which something but Alembic's bookkeeping happened, or was lost."""
-    return [one for one in trace.transactions if _shown(one) or _noteworthy(one)]
+    """Transactions in which something but Alembic's bookkeeping happened, or was lost; batches in a row are one."""
+    worth = [one for one in trace.transactions if _shown(one) or _noteworthy(one)]
+    runs = (list(run) for _, run in groupby(worth, key=lambda one: _batch(one) or id(one)))
+    return [one for run in runs for one in ([_as_one(run)] if len(run) >= MANY else run)]
+
+
+def _batch(transaction: Transaction) -> tuple | None:
+    """What the batches of a backfill have in common: each is one statement, outside of a transaction."""
+    statements = [statement for statement in transaction.statements if not statement.own]
+    if not transaction.autocommit or len(statements) != 1 or statements[0].error:
+        return None
+    return transaction.outcome, tuple(transaction.revisions), shape(statements[0].sql)
+
+
+def _as_one(run: list[Transaction]) -> Transaction:
+    """Each lock and each wait is the longest of its kind."""
+    locks = sorted((one for each in run for one in each.held), key=lambda one: one.ms)
+    waits = sorted((one for each in run for one in each.waited), key=lambda one: one.ms)
+    held, waited = {(one.relation, one.mode): one for one in locks}, {one.relation: one for one in waits}
+    return replace(
+        run[0],
+        ms=sum(each.ms for each in run),
+        statements=[statement for each in run for statement in each.statements],
+        held=worst_first(list(held.values())),
+        waited=list(waited.values()),
+    )
 
 
 def _shown(transaction: Transaction) -> list[tuple[Statement, list[Lock], int]]:
