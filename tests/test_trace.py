@@ -141,7 +141,7 @@ def test_batches_that_commit_one_by_one_are_told_as_one_too():
         "  ■■ ShareLock on t, held for 300 ms: blocks writes; 1 session waited, up to 300 ms",
         "  UPDATE t SET a = 0 WHERE id > 100",
         "      ⋮ 3 such statements, with other numbers; together:",
-        "      600 ms, 30 rows",
+        "      600 ms, 30 rows, 0.0 MB of WAL",
     ]
 
 

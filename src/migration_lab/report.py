@@ -15,7 +15,6 @@ from .words import bare, listed, megabytes, milliseconds
 
 SIGNS = {"reads and writes": "■■■", "writes": "■■", "other schema changes": "■"}
 COLOURS = {"reads and writes": "#a83a00", "writes": "#7a5b00", "other schema changes": "#0b57a4"}
-WAL_SHOWN = 1_000_000  # bytes; every statement writes a little
 WAIT_SHOWN = 100  # ms
 MANY = 3  # statements of one shape
 
@@ -100,11 +99,11 @@ def _sessions(waited: Waited) -> str:
 
 def _row(statement: Statement, locks: list[Lock], times: int) -> str:
     code = f'<code style="white-space: pre-wrap">{escape(_sql(statement))}</code>'
-    wal = megabytes(statement.wal_bytes) if statement.wal_bytes >= WAL_SHOWN else ""
     rows = "" if statement.rows is None else f"{statement.rows:,}"
     words = [code, "<br>".join(map(escape, _verdicts(statement, locks, times)))]
     cells = [f'<td style="{CELL}">{cell}</td>' for cell in words]
-    cells += [f'<td style="{CELL}; white-space: nowrap">{cell}</td>' for cell in (milliseconds(statement.ms), rows, wal)]
+    figures = (milliseconds(statement.ms), rows, megabytes(statement.wal_bytes))
+    cells += [f'<td style="{CELL}; white-space: nowrap">{figure}</td>' for figure in figures]
     return f"<tr>{''.join(cells)}</tr>"
 
 
@@ -135,12 +134,8 @@ def _is_wait(phase) -> bool:
 
 
 def _figures(statement: Statement) -> str:
-    figures = [milliseconds(statement.ms)]
-    if statement.rows is not None:
-        figures.append(f"{statement.rows:,} rows")
-    if statement.wal_bytes >= WAL_SHOWN:
-        figures.append(f"{megabytes(statement.wal_bytes)} of WAL")
-    return ", ".join(figures)
+    rows = [] if statement.rows is None else [f"{statement.rows:,} rows"]
+    return ", ".join([milliseconds(statement.ms), *rows, f"{megabytes(statement.wal_bytes)} of WAL"])
 
 
 def _worth_telling(trace: Trace) -> list[Transaction]:
