@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from migration_lab import grading, startstate
-from migration_lab.course import NOTEBOOKS, Exercise, exercises
+from migration_lab.course import NOTEBOOKS, Exercise, exercises, lessons
+from migration_lab.errors import LabError
 from migration_lab.grading import Outcome
 
 ANSWERS = [(exercise, name) for exercise in exercises().values() for name in exercise.wrong]
@@ -65,3 +66,13 @@ def test_every_folder_is_in_the_manifest():
     """A folder that lessons.toml does not name is an exercise that no learner ever meets."""
     folders = {path.name for path in (NOTEBOOKS / "exercises").iterdir() if path.is_dir()}
     assert folders == set(exercises())
+
+
+def test_an_exercise_that_is_not_there_is_told(monkeypatch, tmp_path):
+    """It is the author's next step; every lesson failed with "No such file or directory"."""
+    (tmp_path / "lessons.toml").write_text(
+        '[[lesson]]\nnumber = "00"\nname = "a"\ntitle = "A"\nminutes = 1\nobjectives = []\nstart = "empty"\nexercises = ["to_come"]\n'
+    )
+    monkeypatch.setattr("migration_lab.course.NOTEBOOKS", tmp_path)
+    with pytest.raises(LabError, match=r"Lesson 00 names the exercise to_come in lessons.toml, and .* Write it, or take"):
+        lessons.__wrapped__()

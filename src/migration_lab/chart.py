@@ -207,7 +207,7 @@ def _migration(axes: Axes, felt: Felt) -> None:
     axes.set_yticks([(len(shown) - 1) / 2], ["migration"])
     letters = (WIDTH - LEFT - RIGHT) / LETTER / felt.seconds  # in a second of the axis
     for y, row in enumerate(shown):
-        for band in row.bands:
+        for band in _joined(row.bands, felt.seconds):
             running = min(band.at + band.waited_ms / 1000, band.end)
             edge = {"edgecolor": GREY, "lw": 0.8, "height": 0.62}
             axes.barh(y, running - band.at, left=band.at, facecolor="white", ls=(0, (2, 1.5)), **edge)
@@ -331,9 +331,22 @@ def _rows(axes: Axes, names: list[str], count: int) -> None:
 
 
 def _shade(axes: Axes, felt: Felt) -> None:
-    for band in felt.bands:
-        axes.axvspan(band.at, band.end, facecolor=PALE, alpha=0.5, lw=0, zorder=0.4)
-        axes.axvline(band.at, color=GREY, lw=0.5, ls=(0, (1, 2)), zorder=0.5)
+    for row in rows(felt):
+        for band in _joined(row.bands, felt.seconds):
+            axes.axvspan(band.at, band.end, facecolor=PALE, alpha=0.5, lw=0, zorder=0.4)
+            axes.axvline(band.at, color=GREY, lw=0.5, ls=(0, (1, 2)), zorder=0.5)
+
+
+def _joined(bands: list[Band], seconds: float) -> list[Band]:
+    """Batches that follow one another too closely to be told apart, as one."""
+    joined: list[Band] = []
+    for band in bands:
+        if joined and band.at - joined[-1].end < seconds / 100 and not band.waited_ms and not band.failed:
+            last = joined[-1]
+            joined[-1] = last._replace(ms=(band.end - last.at) * 1000, until=max(last.until, band.until))
+        else:
+            joined.append(band)
+    return joined
 
 
 def _crew(felt: Felt) -> str:

@@ -158,6 +158,11 @@ def _lesson(entry: dict) -> Lesson:
 
 def _exercise(name: str, lesson: dict) -> Exercise:
     folder = NOTEBOOKS / "exercises" / name
+    if not (folder / "exercise.toml").is_file():
+        raise LabError(
+            f"Lesson {lesson['number']} names the exercise {name} in lessons.toml, and exercises/{name}/exercise.toml "
+            "is not there. Write it, or take the name out."
+        )
     entry = tomllib.loads((folder / "exercise.toml").read_text(encoding="utf-8"))
     return Exercise(
         id=name,
