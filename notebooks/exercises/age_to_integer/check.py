@@ -1,0 +1,119 @@
+"""users.age_int: the number where the text has one, kept in step; what can't be cast is reported, and nothing rewritten."""
+
+from migration_lab.grading import Graded, NotYet
+
+TYPED = {10: "12a", 20: "", 30: "3.5", 40: " 42 ", 50: "9999999999"}
+NOT_A_NUMBER = {id: age for id, age in TYPED.items() if id != 40}
+AGE = "(18 + mod(id * 7, 63))"  # as the shop's data have it
+GIVEN = "0004_typed_by_people"
+MOST = 100  # users that may be written while the change of the schema holds its lock
+
+
+def check(db: Graded) -> None:
+    no_rewrite(db)
+    columns = db.schema.tables["users"].columns
+    if "age_int" not in columns:
+        raise NotYet("users has no column age_int after the upgrade.")
+    if columns["age_int"].type != "integer":
+        raise NotYet(f"users.age_int is {columns['age_int'].type}; new code expects integer.")
+    if "age" not in columns or columns["age"].type != "character varying(20)":
+        raise NotYet("users.age is not what it was, character varying(20). Old code still reads and writes it: leave it as it is.")
+    if not columns["age_int"].nullable:
+        raise NotYet("users.age_int is NOT NULL: a user who typed something else than a number has none.")
+    what_was_typed(db)
+    numbers(db)
+    report(db)
+    old_and_new_code(db)
+    locks(db)
+
+
+def no_rewrite(db: Graded) -> None:
+    if any("public.users" in statement.rewrote for statement in db.trace.statements):
+        raise NotYet(
+            "the server wrote the whole table users anew (x-ray's \"rewrote\") under AccessExclusiveLock: nobody could read or write "
+            "meanwhile. A nullable column beside the first needs none of that: a trigger and a backfill fill it."
+        )
+
+
+def what_was_typed(db: Graded) -> None:
+    now = dict(db.rows("SELECT id, age FROM users WHERE id = ANY(%s)", list(TYPED)))
+    for id, age in TYPED.items():
+        if now.get(id) != age:
+            raise NotYet(
+                f"user {id} had typed {age!r}, and users.age says {now.get(id)!r} now: the migration took away what was typed. "
+                "Nobody can be asked again who is not known."
+            )
+    changed = db.value(f"SELECT count(*) FROM users WHERE id <> ALL(%s) AND age IS DISTINCT FROM {AGE}::text", list(TYPED))
+    if changed:
+        raise NotYet(f"users.age of {changed} users is another one than before the upgrade; old code still reads it.")
+
+
+def numbers(db: Graded) -> None:
+    invented = db.rows("SELECT id, age_int FROM users WHERE id = ANY(%s) AND age_int IS NOT NULL ORDER BY id", list(NOT_A_NUMBER))
+    if invented:
+        told = ", ".join(f"{NOT_A_NUMBER[id]!r} became {number}" for id, number in invented)
+        raise NotYet(f"{told}: nobody typed these numbers. What is not a whole number stays NULL in age_int and is reported.")
+    left = db.value("SELECT count(*) FROM users WHERE id <> ALL(%s) AND age_int IS NULL", list(TYPED))
+    if left:
+        raise NotYet(f"{left} users with an age like '42' have no number in age_int: the backfill did not reach them.")
+    if db.value("SELECT age_int FROM users WHERE id = 40") != 42:
+        raise NotYet("user 40 typed ' 42 ', with blanks around it. A cast takes that as 42; your guard leaves it out.")
+    wrong = db.value(f"SELECT count(*) FROM users WHERE id <> ALL(%s) AND age_int <> {AGE}", list(TYPED))
+    if wrong:
+        raise NotYet(f"the age_int of {wrong} users is another number than their text.")
+
+
+def report(db: Graded) -> None:
+    if db.value("SELECT to_regclass('age_not_a_number')") is None:
+        raise NotYet(
+            f"there is no view or table age_not_a_number: the migration does not report the {len(NOT_A_NUMBER)} users whose age "
+            "can't be cast. Who is to ask them?"
+        )
+    if db.refusal("SELECT id, age FROM age_not_a_number"):
+        raise NotYet("age_not_a_number has no columns id and age, by which the shop finds the user and what was typed.")
+    told = dict(db.rows("SELECT id, age FROM age_not_a_number"))
+    if told != NOT_A_NUMBER:
+        raise NotYet(f"age_not_a_number holds {told or 'nothing'}; these can't be cast: {NOT_A_NUMBER}.")
+
+
+def old_and_new_code(db: Graded) -> None:
+    """Old code goes on signing people up, and new code reads the number."""
+    signs_up = "INSERT INTO users (name, email, age) VALUES ('Una', 'una@example.com', %s::varchar) RETURNING age_int"
+    for age in ("12b", ""):
+        refused = db.refusal(signs_up, age)
+        if refused:
+            raise NotYet(
+                f"the database refuses a sign-up with the age {age!r}, which it took before: {refused.diag.message_primary}. "
+                "Old code sends what people type; the trigger's cast wants a guard too."
+            )
+    if db.value(signs_up, "33") != 33:
+        raise NotYet(
+            "a user whom old code signed up after the upgrade, aged '33', has no number yet: new code would not see it. "
+            "What is written between the backfill and the last server's release needs a trigger."
+        )
+    if db.value("UPDATE users SET age = '34'::varchar WHERE id = 1 RETURNING age_int") != 34:
+        raise NotYet("when old code changes an age that is there to '34', age_int keeps the old number: the trigger is for INSERT only.")
+    if db.value("UPDATE users SET age = 'unknown'::varchar WHERE id = 1 RETURNING age_int") is not None:
+        raise NotYet("when old code changes an age to 'unknown', age_int keeps the number that was there: it is no longer true.")
+
+
+def locks(db: Graded) -> None:
+    for transaction in db.trace.transactions:
+        held = [one for one in transaction.held if one.relation == "public.users" and one.blocks in ("writes", "reads and writes")]
+        written = sum(statement.rows or 0 for statement in transaction.statements if statement.revision != GIVEN)
+        if held and written > MOST:
+            raise NotYet(
+                f"the backfill of {written} users ran in one transaction with the change of the schema, whose {held[0].mode} blocks "
+                f"{held[0].blocks} until the commit. Let that transaction end first: an autocommit_block, or a revision of its own."
+            )
+
+
+def explain(error) -> str | None:
+    if error.sqlstate == "22003":
+        return "This one has digits alone, and more of them than an integer takes: let the guard limit their number too."
+    if error.sqlstate == "22P02":
+        return "A cast ends at the first value that it can't take, and not all that people typed is a number: cast what matches a pattern."
+    return None
+
+
+PASSED = "every number is there, four texts that are none are reported and kept, and old code goes on as before."

@@ -1,0 +1,57 @@
+"""orders.status: completed, in transactions of at most a hundred rows, and as often as one likes."""
+
+from migration_lab.command import AlembicError
+from migration_lab.grading import Graded, NotYet
+
+MOST = 100  # orders in a transaction
+# What the shop's data say of each order, with the new word.
+RIGHT = """CASE WHEN id % 100 = 0 THEN 'cancelled' WHEN id % 20 = 1 THEN 'pending' WHEN id % 20 = 2 THEN 'processing'
+    ELSE 'completed' END"""
+
+
+def check(db: Graded) -> None:
+    left = db.value("SELECT count(*) FROM orders WHERE status = 'complete'")
+    if left:
+        raise NotYet(f"{left} orders still have the status complete. The last batch must reach the highest id.")
+    typed = db.rows("SELECT DISTINCT quote_literal(status) FROM orders WHERE lower(trim(status)) = 'complete' ORDER BY 1")
+    if typed:
+        words = " and ".join(word for (word,) in typed)
+        raise NotYet(f"orders that were typed by hand still say {words}. New code knows completed, and nothing that looks like it.")
+    other = db.value(f"SELECT count(*) FROM orders WHERE status <> {RIGHT}")
+    if other:
+        raise NotYet(f"{other} orders that were not finished have another status than before: the WHERE takes too much.")
+    together = db.value(
+        "SELECT max(count) FROM (SELECT count(*) FROM orders WHERE age(xmin) <= age(%s::text::xid) GROUP BY xmin) AS written",
+        str(db.began),
+    )
+    if together > MOST:
+        raise NotYet(
+            f"one transaction wrote {together} orders, {how(db)}. Whoever wants to change one of them waits for its "
+            f"commit; at most {MOST} were allowed."
+        )
+    again = written_again(db)
+    if again:
+        raise NotYet(
+            f"run once more, as after a break, it wrote {again} orders that were done already. "
+            "The WHERE should find only what is left to do."
+        )
+
+
+def how(db: Graded) -> str:
+    if any((statement.rows or 0) > MOST for statement in db.trace.statements):
+        return "by one statement"
+    return "in batches that were let go together: a loop is not enough"
+
+
+def written_again(db: Graded) -> int:
+    """How many orders a second run writes."""
+    before = db.value("SELECT pg_current_xact_id()::xid::text")
+    db.alembic("stamp", "0004_typed_by_hand")
+    try:
+        db.alembic("upgrade", "head")
+    except AlembicError as error:
+        raise NotYet(f"run once more, as after a break, it failed: {error.sentence}.") from None
+    return db.value("SELECT count(*) FROM orders WHERE age(xmin) < age(%s::text::xid)", before)
+
+
+PASSED = "every finished order is completed, in transactions that are soon over, and a second run finds nothing to do."

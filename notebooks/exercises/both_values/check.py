@@ -1,0 +1,66 @@
+"""orders.status: complete and completed, no other word at any moment, and no scan that anybody waits for."""
+
+from migration_lab.grading import Graded, NotYet
+
+GIVEN = "0004_status_check"
+WRITE = "UPDATE orders SET status = %s WHERE id = 1"
+
+
+def check(db: Graded) -> None:
+    if db.refusal(WRITE, "complete"):
+        raise NotYet("old code, which writes complete until its last server is gone, gets an error now. Take both words.")
+    if db.refusal(WRITE, "completed"):
+        raise NotYet("new code can't write completed yet: the check refuses it.")
+    for word in ("pending", "processing", "cancelled"):
+        if db.refusal(WRITE, word):
+            raise NotYet(f"orders refuses {word} now, which it took before.")
+    moved = db.value("SELECT count(*) FROM orders WHERE status = 'completed'")
+    if moved:
+        raise NotYet(f"{moved} orders have lost the word that old code asks for: while it runs, their rows keep complete.")
+    if not db.refusal(WRITE, "lost"):
+        raise NotYet("orders takes the status 'lost': no check is left that knows the words.")
+    unproven = [check for check in checks(db) if not check.validated]
+    if unproven:
+        raise NotYet(
+            f"{unproven[0].name} is NOT VALID (pg_constraint.convalidated is false): it says nothing of the orders that were there before."
+        )
+    if scanned_under_a_lock(db):
+        raise NotYet(
+            "the server read all orders under AccessExclusiveLock (x-ray's \"scanned\"), while readers and writers waited. "
+            "Let the check come NOT VALID, and prove it in a later transaction."
+        )
+    at_every_step(db)
+
+
+def checks(db: Graded) -> list:
+    return [one for one in db.schema.tables["orders"].constraints.values() if one.kind == "check"]
+
+
+def scanned_under_a_lock(db: Graded) -> bool:
+    return any(
+        "public.orders" in statement.scanned and statement.revision != GIVEN
+        for transaction in db.trace.transactions
+        for statement in transaction.statements
+        if any(held.relation == "public.orders" and held.blocks == "reads and writes" for held in transaction.held)
+    )
+
+
+def at_every_step(db: Graded) -> None:
+    """Go down to the given check and up again one revision at a time: what does the application meet in between?"""
+    steps = [revision.revision for revision in reversed(db.revisions()) if revision.revision != GIVEN]
+    db.alembic("downgrade", GIVEN)
+    for step in steps:
+        db.alembic("upgrade", step)
+        if not db.refusal(WRITE, "lost"):
+            raise NotYet(f"after {step}, orders takes the status 'lost': for a while anything was let in. Let the new check come before the old one goes.")
+        if db.refusal(WRITE, "complete"):
+            raise NotYet(f"after {step}, orders refuses complete for a while: old code gets errors.")
+
+
+def explain(error) -> str | None:
+    if error.sqlstate == "23514":
+        return "There are orders with a word that your check leaves out. While old code runs, its words stay known."
+    return None
+
+
+PASSED = "both words are taken, no other ever was, and nobody waited for a scan."

@@ -1,0 +1,45 @@
+"""users.full_name alone; and down again, names that old code can read and write."""
+
+from migration_lab.command import AlembicError
+from migration_lab.grading import Graded, NotYet
+
+EXPANDED = "0004_full_name"
+SIGN_UP = "INSERT INTO users (full_name, email) VALUES ('Noor Khan', 'noor@example.com')"
+
+
+def check(db: Graded) -> None:
+    columns = db.schema.tables["users"].columns
+    if "full_name" not in columns:
+        raise NotYet("full_name is gone, and new code reads nothing else. It is the old column, name, that has to go.")
+    if "name" in columns:
+        raise NotYet("users still has the column name: the next one who reads the table can't know which of the two is right.")
+    if refused := db.refusal(SIGN_UP):
+        raise NotYet(f"new code can't sign anybody up: {refused.diag.message_primary}. Something still looks for the old column.")
+    if columns["full_name"].nullable:
+        raise NotYet("users.full_name allows NULL now (pg_attribute.attnotnull is false); every user has a name.")
+    if left := [name for name in db.schema.functions if name not in db.start.functions]:
+        raise NotYet(f"{left[0]} is left, a function of no trigger. Who finds it will wonder what it is for.")
+    down_again(db)
+
+
+def down_again(db: Graded) -> None:
+    """The way back, a week later: new code has signed somebody up and changed a name."""
+    db.session.execute(SIGN_UP)
+    db.session.execute("UPDATE users SET full_name = 'Ann Smith' WHERE id = 1")
+    try:
+        db.alembic("downgrade", EXPANDED)
+    except AlembicError as error:
+        raise NotYet(f"with what new code wrote meanwhile, the downgrade failed: {error.sentence}.") from None
+    without = db.value("SELECT count(*) FROM users WHERE name IS NULL")
+    if without:
+        raise NotYet(f"{without} users have no name after the downgrade. full_name knows them all: give them back.")
+    if db.value("SELECT count(*) FROM users WHERE name <> full_name"):
+        raise NotYet("after the downgrade, name is not what full_name says.")
+    followed = db.value("UPDATE users SET name = 'Ben Miller' WHERE id = 2 RETURNING full_name")
+    if followed != "Ben Miller":
+        raise NotYet("after the downgrade old code wrote a name, and full_name did not follow: the trigger has to come back too.")
+    db.session.execute("DELETE FROM users WHERE email = 'noor@example.com'")
+    db.alembic("upgrade", "head")
+
+
+PASSED = "one name for the name, and a way back that loses nobody's."

@@ -1,0 +1,49 @@
+"""locker is a value of delivery, orders 1 to 10 have it, and old and new code went on working."""
+
+from migration_lab.grading import Graded, NotYet
+
+OLD = "INSERT INTO orders (user_id, total, delivery) VALUES (1, 9.99, 'courier')"
+GIVEN = "0004_delivery"
+NEW = "INSERT INTO orders (user_id, total, delivery) VALUES (1, 9.99, 'locker')"
+
+
+def check(db: Graded) -> None:
+    column = db.schema.tables["orders"].columns.get("delivery")
+    if column is None:
+        raise NotYet("orders has no column delivery any more, which old code reads. The column stays; its type gets a value.")
+    if column.type != "delivery":
+        raise NotYet(f"orders.delivery is {column.type} now, and takes values that no one has agreed on. Leave it of the type delivery.")
+    if any("public.orders" in statement.rewrote for statement in db.trace.statements):
+        raise NotYet(
+            "x-ray saw that the migration wrote the whole table anew, with reads and writes shut out. "
+            "A second type is needed to take a value out; to take one in, ALTER TYPE … ADD VALUE touches no row."
+        )
+    refused = db.refusal(NEW)
+    if refused:
+        raise NotYet(f"new code can't insert an order for a locker: {refused.diag.message_primary}.")
+    refused = db.refusal(OLD)
+    if refused:
+        raise NotYet(f"old code can't insert an order for a courier any more: {refused.diag.message_primary}.")
+    using = {number for (number,) in db.rows("SELECT id FROM orders WHERE delivery = 'locker'")}
+    if not using:
+        raise NotYet("the value locker is there and nobody uses it: the orders 1 to 10 are to be delivered so.")
+    if using != set(range(1, 11)):
+        raise NotYet(f"{len(using)} orders have locker, and they are other orders than 1 to 10. Those were asked for, and no more.")
+    if db.value("SELECT count(*) FROM orders WHERE id > 10 AND delivery <> 'post'"):
+        raise NotYet("orders after the tenth are not delivered by post any more: their delivery was to stay as it was.")
+
+
+def explain(error) -> str | None:
+    if error.sqlstate == "55P04":
+        if len(set(revisions_of(error)) - {GIVEN}) > 1:
+            return "Two revisions that run in one `upgrade head` share it, as env.py stands here: it is still one transaction."
+        return "The value must be committed first: ALTER TYPE … ADD VALUE in a transaction, and no use of it before that one ends."
+    return None
+
+
+def revisions_of(error) -> list[str]:
+    """The revisions of the transaction that failed."""
+    return [name for transaction in error.trace.transactions for name in transaction.revisions]
+
+
+PASSED = "the value is in use, no row was written but ten, and nobody had to wait."

@@ -1,0 +1,78 @@
+"""fk_reviews_product_id, made and proved while both tables are written to, and an index on its column."""
+
+from migration_lab.grading import Graded, NotYet
+
+KEY = "fk_reviews_product_id"
+TABLES = {"public.reviews", "public.products"}
+
+
+def check(db: Graded) -> None:
+    the_key_stands(db)
+    the_child_is_indexed(db)
+    nobody_waited_for_a_scan(db)
+
+
+def the_key_stands(db: Graded) -> None:
+    key = db.schema.tables["reviews"].constraints.get(KEY)
+    if key is None or key.kind != "foreign key":
+        raise NotYet(f"reviews has no foreign key {KEY} after the upgrade.")
+    if (key.columns, key.referred_table, key.referred_columns) != (("product_id",), "products", ("id",)):
+        raise NotYet(f"{KEY} should lead from reviews.product_id to products.id: {key.definition}.")
+    if not key.validated:
+        raise NotYet(
+            f"{KEY} is NOT VALID (pg_constraint.convalidated is false). New reviews are held to it, but of the old ones "
+            "nobody has looked whether their product exists."
+        )
+    if db.refusal("DELETE FROM products WHERE id = 7") is None:
+        raise NotYet(
+            "product 7 was deleted, and its reviews went with it or lost it. "
+            "A product that has reviews should stay: look at what the key does ON DELETE."
+        )
+
+
+def the_child_is_indexed(db: Graded) -> None:
+    indexes = db.schema.tables["reviews"].indexes.values()
+    if not any(index.valid and not index.predicate and index.columns[:1] == ("product_id",) for index in indexes):
+        raise NotYet(
+            "no index begins with product_id. The key looks after reviews whenever a product is deleted, "
+            "and would read the whole table each time: PostgreSQL makes an index for the parent's side alone."
+        )
+
+
+def nobody_waited_for_a_scan(db: Graded) -> None:
+    """No transaction reads all the reviews while it holds a lock that blocks writes to either table."""
+    for transaction in db.trace.transactions:
+        if "0004_reviews" in transaction.revisions:
+            continue
+        blocked = {held.relation: held for held in transaction.held if held.relation in TABLES and "writes" in held.blocks}
+        if not blocked:
+            continue
+        names = " and ".join(sorted(name.removeprefix("public.") for name in blocked))
+        mode = next(iter(blocked.values())).mode
+        scans = [one for one in transaction.statements if TABLES & {*one.scanned}]
+        if any(lock.relation in TABLES and lock.mode == mode for one in scans for lock in one.locks):
+            raise NotYet(
+                f"the key was made and checked in one step. x-ray saw {mode} on {names} while every review was read: "
+                "nobody could write to them. Make it NOT VALID first, and validate it later."
+            )
+        if scans:
+            raise NotYet(
+                f"NOT VALID and VALIDATE ran in one transaction. The first one's {mode} on {names} is held until the "
+                "commit, so writers waited for the scan all the same."
+            )
+        if any(one.built for one in transaction.statements):
+            raise NotYet(
+                f"x-ray saw {mode} on {names} while an index was built, which kept every review out. "
+                "`postgresql_concurrently=True` builds beside the writers, in an `autocommit_block()`."
+            )
+
+
+def explain(error) -> str | None:
+    if error.sqlstate == "25001":
+        return "Alembic runs a revision in a transaction, and CREATE INDEX CONCURRENTLY can't run in one. Use `autocommit_block()`."
+    if error.sqlstate == "42704":
+        return f"There is no such constraint yet: the revision that makes {KEY} comes before the one that validates it."
+    return None
+
+
+PASSED = "each review belongs to a product, the column is indexed, and no writer had to wait for a scan."

@@ -1,0 +1,59 @@
+"""Down leaves neither the table nor its type, takes nothing of the parcels along, and up works again."""
+
+from migration_lab.command import AlembicError
+from migration_lab.grading import Graded, NotYet
+from migration_lab.schema import diff, snapshot
+
+BEFORE = "0004_parcels"
+RETURN = "INSERT INTO returns (id, reason, size) VALUES (7, 'late', 'small')"
+PARCEL = "INSERT INTO parcels (id, size) VALUES (7, 'small')"
+
+
+def check(db: Graded) -> None:
+    if "returns" not in db.schema.tables:
+        raise NotYet("there is no table returns after the upgrade. upgrade() was right as it stood: the task is downgrade().")
+    refused = db.refusal(RETURN)
+    if refused:
+        raise NotYet(f"returns does not take a return that came late: {refused.diag.message_primary}. upgrade() was right as it stood.")
+    go_down(db)
+    parcels_still_work(db)
+    left = snapshot(db.session)
+    if "returns" in left.tables:
+        raise NotYet("after the downgrade the table returns is still there. downgrade() takes back all that upgrade() made.")
+    kept = "return_reason" in left.types
+    try:
+        db.alembic("upgrade", "head")
+    except AlembicError as error:
+        why = "drop_table left the type return_reason standing" if kept else "something of the first is still there"
+        raise NotYet(f"the second upgrade fails ({error.sentence}): {why}.") from None
+    if kept:
+        raise NotYet("after the downgrade the type return_reason is still there. upgrade() made it, so downgrade() drops it.")
+    if changes := diff(db.schema, snapshot(db.session)):
+        raise NotYet(f"the second upgrade leads elsewhere than the first: {changes[0]}.")
+
+
+def go_down(db: Graded) -> None:
+    try:
+        db.alembic("downgrade", BEFORE)
+    except AlembicError as error:
+        if error.sqlstate == "2BP01":
+            raise NotYet(
+                f"the downgrade was refused ({error.sentence}): a type is in use, and its last column has to go before it."
+            ) from None
+        raise NotYet(f"the downgrade failed: {error.sentence}.") from None
+
+
+def parcels_still_work(db: Graded) -> None:
+    """The code of the parcels knows nothing of returns, and inserts as ever."""
+    now = snapshot(db.session).tables
+    if "parcels" not in now or "size" not in now["parcels"].columns:
+        raise NotYet(
+            "the downgrade dropped a column elsewhere: parcels.size is gone, with what was in it. "
+            "The type size was there before this revision, and CASCADE takes along whoever uses it."
+        )
+    refused = db.refusal(PARCEL)
+    if refused:
+        raise NotYet(f"after the downgrade a parcel can't be entered any more: {refused.diag.message_primary}.")
+
+
+PASSED = "down leaves no type, up works again, and the parcels kept theirs."

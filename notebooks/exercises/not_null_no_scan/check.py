@@ -1,0 +1,62 @@
+"""users.age is NOT NULL, and no row was read under a lock that stops readers."""
+
+from migration_lab.grading import Graded, NotYet
+from migration_lab.trace import Lock, Trace
+
+EXCLUSIVE = Lock("public.users", "AccessExclusiveLock")
+UNPROVED = "SELECT conname FROM pg_constraint WHERE conrelid = 'users'::regclass AND NOT convalidated"
+CHECKS = "SELECT conname FROM pg_constraint WHERE conrelid = 'users'::regclass AND contype = 'c'"
+MORE = "INSERT INTO users (name, email, age) SELECT 'Guest', 'guest', '30' FROM generate_series(1, 200000)"
+
+
+def check(db: Graded) -> None:
+    nobody_waited_for_a_scan(trace_of(db))
+    unproved = db.value(UNPROVED)
+    if unproved:
+        raise NotYet(
+            f"nobody has validated {unproved}: pg_constraint.convalidated is false. "
+            "It holds new rows to the rule and proves nothing of the old ones."
+        )
+    if db.schema.tables["users"].columns["age"].nullable:
+        raise NotYet("users.age still allows NULL (pg_attribute.attnotnull is false): the column itself should be NOT NULL.")
+    left = db.value(CHECKS)
+    if left:
+        raise NotYet(f"{left} has done its work and is still there: every new row is tested twice. Drop it in the end.")
+    if db.refusal("INSERT INTO users (name, email, age) VALUES ('Noor Khan', 'noor.khan@example.com', '30')"):
+        raise NotYet("a user who gives an age can't sign up any more.")
+
+
+def trace_of(db: Graded) -> Trace:
+    """What x-ray saw; of a longer table where a scan outside of a transaction was too short to see its lock."""
+    if not any(one.unseen and one.scanned for one in db.trace.statements):
+        return db.trace
+    db.alembic("downgrade", db.start_revision)
+    with db.connect() as session:
+        session.execute(MORE)
+    return db.alembic("upgrade", "head")
+
+
+def nobody_waited_for_a_scan(trace: Trace) -> None:
+    proved = False
+    for transaction in trace.transactions:
+        locked = False
+        for one in transaction.statements:
+            if EXCLUSIVE.relation in one.scanned:
+                if locked:
+                    raise NotYet(
+                        "x-ray saw every user read under AccessExclusiveLock, which an earlier statement of the same "
+                        "transaction had taken. A lock is held until the commit: end the transaction before the scan."
+                    )
+                if EXCLUSIVE in one.locks:
+                    raise NotYet(f"the server verified users under AccessExclusiveLock, and readers waited for it: {why(proved)}.")
+                proved = True
+            locked = locked or EXCLUSIVE in one.locks
+
+
+def why(proved: bool) -> str:
+    if proved:
+        return "the proof went before it was used. In one command, DROP CONSTRAINT comes before SET NOT NULL; make it two"
+    return "there was no proof yet that no age is NULL. A valid CHECK is one"
+
+
+PASSED = "users.age is NOT NULL, and nobody who reads had to wait for a scan."

@@ -1,0 +1,22 @@
+"""Make the age of a user required
+
+Revision ID: 0006_age_done
+Revises: 0005_age_validated
+Create Date: 2026-02-10 10:00:00.000000
+
+"""
+
+from alembic import op
+
+revision = "0006_age_done"
+down_revision = "0005_age_validated"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.alter_column("users", "age", nullable=False)
+
+
+def downgrade() -> None:
+    op.alter_column("users", "age", nullable=True)

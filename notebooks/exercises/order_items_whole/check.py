@@ -1,0 +1,120 @@
+"""order_items with its keys, checks, uniqueness and indexes; no transaction locked both of its parents."""
+
+from migration_lab.grading import Graded, NotYet
+from migration_lab.schema import Table
+
+PARENTS = {"order_id": ("orders", "CASCADE"), "product_id": ("products", "RESTRICT")}
+COLUMNS = ("order_id", "product_id", "quantity", "unit_price")
+ITEM = "INSERT INTO order_items (order_id, product_id, quantity, unit_price) VALUES {}"
+OLD_CODE = "INSERT INTO orders (user_id, total) VALUES (7, 9.99)"
+NEW_CODE = (
+    "WITH bought AS (INSERT INTO orders (user_id, total) VALUES (7, 9.99) RETURNING id, total)"
+    " INSERT INTO order_items (order_id, product_id, quantity, unit_price) SELECT id, 7, 1, total FROM bought"
+)
+
+
+def check(db: Graded) -> None:
+    items = db.schema.tables.get("order_items")
+    if items is None:
+        raise NotYet("there is no table order_items after the upgrade.")
+    missing = [column for column in ("id", *COLUMNS) if column not in items.columns]
+    if missing:
+        raise NotYet(f"order_items has no column {missing[0]}: the starter's five columns are what new code writes.")
+    key_has_its_name(items)
+    for column in PARENTS:
+        foreign_key_stands(items, column)
+    takes_what_it_should(db)
+    refuses_what_it_should(db)
+    follows_its_parents(db)
+    for column in PARENTS:
+        index_finds(items, column)
+    one_parent_at_a_time(db)
+
+
+def key_has_its_name(items: Table) -> None:
+    key = next((one for one in items.constraints.values() if one.kind == "primary key"), None)
+    if key is None or key.columns != ("id",):
+        raise NotYet("id is not the primary key of order_items.")
+    if key.name != "pk_order_items":
+        raise NotYet(
+            f"the primary key is named {key.name}, and the shop's others are pk_orders, pk_products, pk_users: "
+            "call it pk_order_items, so that a later migration finds it by the project's rule."
+        )
+
+
+def foreign_key_stands(items: Table, column: str) -> None:
+    parent = PARENTS[column][0]
+    key = next((one for one in items.constraints.values() if one.kind == "foreign key" and one.columns == (column,)), None)
+    if key is None:
+        raise NotYet(f"order_items.{column} has no foreign key: an item could be of a row of {parent} that does not exist.")
+    if key.referred_table.split(".")[-1] != parent:
+        raise NotYet(f"the foreign key of order_items.{column} leads to {key.referred_table}, not to {parent}.")
+    if not key.validated:
+        raise NotYet(f"{key.name} was never validated (pg_constraint.convalidated is false): it says nothing of older rows.")
+
+
+def takes_what_it_should(db: Graded) -> None:
+    for who, statement in [("old", OLD_CODE), ("new", NEW_CODE)]:
+        if refused := db.refusal(statement):
+            raise NotYet(f"{who} code can't take an order any more: {refused.diag.message_primary}.")
+    if refused := db.refusal(ITEM.format("(7, 7, 1, 9.99), (7, 8, 1, 9.99)")):
+        raise NotYet(f"a second product in the same order was refused: {refused.diag.message_primary}.")
+    if refused := db.refusal(ITEM.format("(7, 7, 1, 9.99), (8, 7, 1, 9.99)")):
+        raise NotYet(f"the same product in another order was refused: {refused.diag.message_primary}.")
+    if refused := db.refusal(ITEM.format("(7, 7, 1, 0)")):
+        raise NotYet(f"a gift can't be written down, since a price of 0 is refused: {refused.diag.message_primary}.")
+
+
+def refuses_what_it_should(db: Graded) -> None:
+    for quantity in (-5, 0):
+        if db.refusal(ITEM.format(f"(7, 7, {quantity}, 9.99)")) is None:
+            raise NotYet(f"a quantity of {quantity} was taken, and an item is of one piece or more. A check on the table says so to all code.")
+    if db.refusal(ITEM.format("(7, 7, 1, -9.99)")) is None:
+        raise NotYet("a price of -9.99 was taken. A check on the table keeps the sums honest, whoever writes.")
+    for column in COLUMNS:
+        values = ", ".join("NULL" if column == one else "1" for one in COLUMNS)
+        if db.refusal(ITEM.format(f"({values})")) is None:
+            raise NotYet(f"an item without {column} was taken: order_items.{column} allows NULL.")
+    if db.refusal(ITEM.format("(7, 7, 1, 9.99), (7, 7, 2, 9.99)")) is None:
+        raise NotYet("a product was taken twice in one order: nothing keeps (order_id, product_id) unique.")
+
+
+def follows_its_parents(db: Graded) -> None:
+    item = ITEM.format("(7, 7, 1, 9.99)")
+    if refused := db.refusal(f"{item}; DELETE FROM orders WHERE id = 7"):
+        raise NotYet(
+            f"an order can't be deleted while it has items: {refused.diag.message_primary}. "
+            "Its items are parts of it and should go with it, ON DELETE CASCADE."
+        )
+    if db.refusal(f"{item}; DELETE FROM products WHERE id = 7") is None:
+        raise NotYet("a product was deleted that somebody had bought. ON DELETE RESTRICT keeps it, and the order's history.")
+
+
+def index_finds(items: Table, column: str) -> None:
+    if not any(one.valid and not one.predicate and one.columns[:1] == (column,) for one in items.indexes.values()):
+        raise NotYet(
+            f"no index begins with {column}: for each row of {PARENTS[column][0]} that is deleted, "
+            "the foreign key would read all of order_items."
+        )
+
+
+def one_parent_at_a_time(db: Graded) -> None:
+    for transaction in db.trace.transactions:
+        stopped = {held.relation for held in transaction.held if held.blocks in ("writes", "reads and writes")}
+        if {"public.orders", "public.products"} <= stopped:
+            raise NotYet(
+                "one transaction stopped writes to orders and products at once. It waits for the second while it holds the "
+                "first, and keeps both to its end. One foreign key in a transaction; and two revisions share one, unless "
+                'env.py says otherwise. See "The production form".'
+            )
+
+
+def explain(error) -> str | None:
+    if error.sqlstate == "42P01":
+        return "A foreign key needs its parent to be there: this revision comes after 0003_orders."
+    if error.sqlstate == "42P07":
+        return "Something of this name is there already: is it made twice, in the table and after it?"
+    return None
+
+
+PASSED = "keys, checks, uniqueness and indexes are there, and no transaction stopped both parents."

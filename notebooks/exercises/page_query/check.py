@@ -1,0 +1,58 @@
+"""orders: a page of a user's open orders, read from one index."""
+
+from collections.abc import Iterator
+
+from migration_lab.grading import Graded, NotYet
+
+PAGE = "SELECT id, total FROM orders WHERE user_id = 7 AND status = 'pending' ORDER BY created_at DESC, id DESC LIMIT 20"
+# Twenty users with a thousand orders each, of every status.
+MANY = """
+    INSERT INTO orders (user_id, status, total, created_at)
+    SELECT 1 + n % 20, (ARRAY['pending', 'processing', 'complete', 'cancelled'])[1 + n / 20 % 4], n,
+           timestamp '2025-01-01' + n / 3 * interval '1 minute' FROM generate_series(1, 20000) AS n"""
+
+
+def check(db: Graded) -> None:
+    indexes = db.schema.tables["orders"].indexes
+    new = sorted(set(indexes) - set(db.start.tables["orders"].indexes))
+    if set(db.start.tables["orders"].indexes) - set(indexes):
+        raise NotYet("an index of orders that was there before is gone; another page may need it.")
+    if not new:
+        raise NotYet("orders has no new index.")
+    if len(new) > 1:
+        raise NotYet(f"orders has {len(new)} new indexes ({', '.join(new)}). One is enough, and every order pays for each.")
+    if not indexes[new[0]].valid:
+        raise NotYet(f"{new[0]} is INVALID (pg_index.indisvalid is false): no query will use it.")
+    nodes = list(plan(db))
+    kinds = {node["Node Type"] for node in nodes}
+    if "Incremental Sort" in kinds:
+        raise NotYet("the server reads the index and sorts part of it. Read backwards, all columns of an index turn round: let them agree.")
+    if "Sort" in kinds:
+        raise NotYet("the server still sorts: it reads all open orders of the user to find the twenty newest.")
+    scan = next(node for node in nodes if "Scan" in node["Node Type"])
+    if scan.get("Index Name") != new[0] or leads(indexes[new[0]]):
+        way = scan.get("Index Name", "no index")
+        raise NotYet(f"the plan goes through orders of other users ({scan['Node Type']}, {way}). Put first what the page compares with =.")
+    if "status" in scan.get("Filter", ""):
+        raise NotYet("the server reads orders that are not pending too, and throws them away (Filter in the plan).")
+
+
+def leads(index) -> bool:
+    """Whether the index begins with what the page is sorted by."""
+    return index.columns[0] in ("created_at", "id")
+
+
+def plan(db: Graded) -> Iterator[dict]:
+    """The nodes of the page's plan, from the top, where users have many orders."""
+    with db.session.transaction(force_rollback=True):
+        db.session.execute(MANY)
+        db.session.execute("ANALYZE orders")
+        node = db.session.execute(f"EXPLAIN (FORMAT JSON) {PAGE}").fetchone()[0][0]["Plan"]
+    waiting = [node]
+    while waiting:
+        node = waiting.pop(0)
+        yield node
+        waiting += node.get("Plans", [])
+
+
+PASSED = "twenty rows from one index, in the order of the page."

@@ -1,0 +1,43 @@
+"""orders.total and orders.amount: two names for one number, while old code and new code write."""
+
+from migration_lab.grading import Graded, NotYet
+
+OLD_INSERT = "INSERT INTO orders (user_id, total) VALUES (1, 9.99) RETURNING amount"
+NEW_INSERT = "INSERT INTO orders (user_id, amount) VALUES (1, 9.99) RETURNING total"
+OLD_UPDATE = "UPDATE orders SET total = 77 WHERE id = 1 RETURNING amount"
+NEW_UPDATE = "UPDATE orders SET amount = 77 WHERE id = 1 RETURNING total"
+
+
+def check(db: Graded) -> None:
+    columns = db.schema.tables["orders"].columns
+    if "total" not in columns:
+        raise NotYet('the column total is gone: old code gets `column "total" does not exist` until its last server is replaced.')
+    if "amount" not in columns:
+        raise NotYet("orders has no column amount after the upgrade.")
+    if columns["amount"].type != columns["total"].type:
+        raise NotYet(f"orders.amount is {columns['amount'].type} and orders.total {columns['total'].type}: a value of one may not fit the other.")
+    differing = db.value("SELECT count(*) FROM orders WHERE amount IS DISTINCT FROM total")
+    if differing:
+        raise NotYet(f"{differing} orders that were there before have another amount than total (NULL is one).")
+    old_code(db)
+    new_code(db)
+    if any("public.orders" in statement.rewrote for statement in db.trace.statements):
+        raise NotYet("the table was rewritten, with readers and writers shut out meanwhile. A nullable column is free.")
+
+
+def old_code(db: Graded) -> None:
+    if refused := db.refusal(OLD_INSERT):
+        raise NotYet(f"old code can't take an order any more: {refused.diag.message_primary}.")
+    if db.value(OLD_INSERT) is None or db.value(OLD_UPDATE) != 77:
+        raise NotYet("old code wrote a total, and amount did not follow: a later write was lost to new readers.")
+
+
+def new_code(db: Graded) -> None:
+    for statement in (NEW_INSERT, NEW_UPDATE):
+        if refused := db.refusal(statement):
+            raise NotYet(f"new code can't write amount: {refused.diag.message_primary}.")
+    if db.value(NEW_INSERT) is None or db.value(NEW_UPDATE) != 77:
+        raise NotYet("new code wrote an amount, and total did not follow: old readers, still at work, see the number of before.")
+
+
+PASSED = "whoever writes, and by whichever name, everybody reads the same."

@@ -1,0 +1,57 @@
+"""One head, and a way to it from every database that is out there: at neither revision, at one, at the other, at both."""
+
+from migration_lab.command import AlembicError
+from migration_lab.grading import Graded, NotYet
+
+DEPLOYED = {
+    "0004_phone": "ALTER TABLE users ADD COLUMN phone varchar(20)",
+    "0004_city": "ALTER TABLE users ADD COLUMN city varchar(50)",
+}
+
+
+def check(db: Graded) -> None:
+    for deployed in (["0004_phone"], ["0004_city"], list(DEPLOYED)):
+        from_deployed(db, deployed)
+
+
+def from_deployed(db: Graded, deployed: list[str]) -> None:
+    """Upgrade a database that had applied these revisions as they were delivered."""
+    name = " and ".join(deployed)
+    pretend(db, deployed)
+    try:
+        db.alembic("upgrade", "head")
+    except AlembicError as error:
+        raise NotYet(
+            f"a new database reaches the head, but one that had applied {name} does not: {error.sentence}\n  "
+            "Its alembic_version names a revision, and Alembic looks for that file under that id. Leave applied files as they are."
+        ) from None
+    columns = {row[0] for row in db.rows("SELECT attname FROM pg_attribute WHERE attrelid = 'users'::regclass")}
+    if missing := [column for column in ("phone", "city") if column not in columns]:
+        raise NotYet(
+            f"a database that had applied {name} has no users.{missing[0]} after `upgrade head`, and says that it is at the head. "
+            "Its past can't be edited: what now stands before a revision that it has, it will never run. Leave both files as they are."
+        )
+
+
+def pretend(db: Graded, deployed: list[str]) -> None:
+    """Bring the database to where a deployed one stands, without the learner's files."""
+    for column in ("phone", "city"):
+        db.session.execute(f"ALTER TABLE users DROP COLUMN IF EXISTS {column}")
+    db.session.execute("DELETE FROM alembic_version")
+    for revision in deployed:
+        db.session.execute(DEPLOYED[revision])
+        db.session.execute("INSERT INTO alembic_version VALUES (%s)", [revision])
+
+
+def explain(error: AlembicError) -> str | None:
+    if "Multiple head revisions" in error.sentence:
+        return (
+            "There are still two heads, and `head` means one. `upgrade heads` would apply both and leave it at that: "
+            "the next migration would not know which one to follow. One revision has to follow both."
+        )
+    if error.sqlstate == "42701":
+        return "The parents add these columns. A merge joins their histories and has nothing to do itself."
+    return None
+
+
+PASSED = "one head, and databases at either of the two, at both or at neither come to it."

@@ -1,0 +1,103 @@
+"""A unique constraint on (order_id, product_id), whose index was built beside writers."""
+
+import threading
+import time
+
+from migration_lab.command import AlembicError
+from migration_lab.grading import Graded, NotYet
+from migration_lab.trace import Trace
+
+NAME = "uq_order_items_order_product"
+COLUMNS = ("order_id", "product_id")
+WRITER_STAYS = 3.0  # seconds
+NEXT_WRITER_COMES = 1.0
+WRITE = "UPDATE order_items SET quantity = quantity WHERE id = {}"
+TWICE = "INSERT INTO order_items (order_id, product_id, quantity) SELECT order_id, product_id, 1 FROM order_items WHERE id = 7"
+NEW_LINE = "INSERT INTO order_items (order_id, product_id, quantity) VALUES (7, 77, 1)"
+
+
+def check(db: Graded) -> None:
+    constraint_stands(db)
+    if refused := db.refusal(NEW_LINE):
+        raise NotYet(f"one more product in an order was refused: {refused.diag.message_primary}.")
+    if db.refusal(TWICE) is None:
+        raise NotYet("a product was taken twice in one order, although the constraint is there.")
+    lost = 3000 - db.value("SELECT count(*) FROM order_items")
+    if lost:
+        raise NotYet(f"{lost} items are gone. There are no duplicates in the table, and nothing has to be deleted.")
+    db.alembic("downgrade", "0004_order_items")
+    beside_a_slow_writer(db)
+
+
+def constraint_stands(db: Graded) -> None:
+    items = db.schema.tables["order_items"]
+    constraint = items.constraints.get(NAME)
+    if constraint is None:
+        others = [one.name for one in items.constraints.values() if one.kind == "unique"]
+        if others:
+            raise NotYet(f"the unique constraint is named {others[0]}, not {NAME}, by which the project will look for it.")
+        if any(one.unique and one.columns == COLUMNS for one in items.indexes.values()):
+            raise NotYet(
+                f"order_items has no constraint {NAME}, but an index alone. It refuses duplicates, yet information_schema, "
+                "foreign keys to these columns and ON CONFLICT ON CONSTRAINT need the constraint: let it take the index over."
+            )
+        raise NotYet(f"order_items has no unique constraint {NAME} after the upgrade.")
+    if constraint.kind != "unique" or set(constraint.columns) != set(COLUMNS):
+        raise NotYet(f"{NAME} is on ({', '.join(constraint.columns)}), not on (order_id, product_id): {constraint.definition}.")
+
+
+def beside_a_slow_writer(db: Graded) -> None:
+    """Add it again while a writer's transaction stays open. The next writer must not wait."""
+    waits: list[float] = []
+
+    def write() -> None:
+        with db.connect() as next_writer:
+            began = time.monotonic()
+            next_writer.execute(WRITE.format(2))
+            waits.append(time.monotonic() - began)
+
+    with db.connect() as writer:
+        writer.execute("BEGIN")
+        writer.execute(WRITE.format(1))
+        comes, leaves = threading.Timer(NEXT_WRITER_COMES, write), threading.Timer(WRITER_STAYS, writer.execute, ["COMMIT"])
+        comes.start()
+        leaves.start()
+        try:
+            trace = db.alembic("upgrade", "head")
+        except AlembicError as error:
+            invalid = db.value("SELECT bool_or(NOT indisvalid) FROM pg_index WHERE indrelid = 'order_items'::regclass")
+            left = "and left its index INVALID, which the next try stumbles over" if invalid else "and there is no constraint"
+            raise NotYet(
+                f"a writer had a transaction open for {WRITER_STAYS:.0f} seconds, so the migration gave up ({error.sentence}) {left}. "
+                "Building an index has to wait for writers; nobody waits for it meanwhile, so it may take its time."
+            ) from None
+        finally:
+            leaves.cancel()
+            for timer in (comes, leaves):
+                timer.join()
+    waited = max(waits, default=0.0)
+    if waited > 1:
+        raise NotYet(f"a write that came meanwhile waited {waited:.1f} s: {why(trace)}.")
+
+
+def why(trace: Trace) -> str:
+    exclusive = any(lock.mode == "AccessExclusiveLock" for one in trace.statements if one.built for lock in one.locks)
+    if exclusive:
+        return (
+            "ADD CONSTRAINT … UNIQUE built its index under ACCESS EXCLUSIVE, which stops reads too. "
+            "Build the index before, beside the writers, and let the constraint take it over"
+        )
+    return "the index was built without CONCURRENTLY, under a lock that keeps every write out until it is there"
+
+
+def explain(error) -> str | None:
+    if error.sqlstate == "25001":
+        return "CREATE INDEX CONCURRENTLY makes several transactions of its own: leave Alembic's first, with an autocommit_block."
+    if error.sqlstate == "42809":
+        return "A constraint takes over a unique index, and this one allows duplicates."
+    if error.sqlstate == "42P07":
+        return "An index of this name is there already, perhaps the INVALID one of an earlier try. Look at it before you build."
+    return None
+
+
+PASSED = "the constraint is there, on an index that was built while items were written."
