@@ -108,6 +108,7 @@ def test_a_lesson_and_a_terminal_draw_the_project_that_is_open(shell, capsys):
     assert capsys.readouterr().out.strip() == ran.text
 
 
+@pytest.mark.filterwarnings("ignore:Revision 0003_lost")
 def test_a_file_that_python_cannot_read_is_told_with_its_line(workspace):
     opened = lesson.open(find_lesson("02"), workspace=workspace)
     versions = Path(opened.project, "migrations", "versions")

@@ -10,6 +10,8 @@ import itertools
 import os
 import shutil
 import tempfile
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -37,6 +39,8 @@ TIMEOUTS = {
     "lock_timeout": "10s",
     "idle_in_transaction_session_timeout": f"{SECONDS}s",
 }
+WRITER_STAYS = 3.0  # seconds
+NEXT_WRITER_COMES = 1.0
 _count = itertools.count()
 
 
@@ -138,6 +142,34 @@ class Graded:
     def connect(self) -> psycopg.Connection:
         """One more session in the graded database, for checks that need two at once. Close it."""
         return self.running.connect(self.database)
+
+    def upgrade_beside_writers(self, first: str, second: str) -> tuple[Trace, float]:
+        """Run ``upgrade head`` while writers work, one of whom takes their time: what x-ray saw, and a wait in seconds.
+
+        The first writer's transaction is open before the upgrade begins, and for ``WRITER_STAYS`` seconds; the second one
+        comes after ``NEXT_WRITER_COMES`` seconds, and the wait is theirs. Raises AlembicError where the upgrade fails.
+        """
+        waits: list[float] = []
+
+        def write() -> None:
+            with self.connect() as session:
+                began = time.monotonic()
+                session.execute(second)
+                waits.append(time.monotonic() - began)
+
+        with self.connect() as writer:
+            writer.execute("BEGIN")
+            writer.execute(first)
+            comes, leaves = threading.Timer(NEXT_WRITER_COMES, write), threading.Timer(WRITER_STAYS, writer.execute, ["COMMIT"])
+            comes.start()
+            leaves.start()
+            try:
+                trace = self.alembic("upgrade", "head")
+            finally:
+                leaves.cancel()
+                for timer in (comes, leaves):
+                    timer.join()
+        return trace, max(waits, default=0.0)
 
     def revisions(self) -> list:
         """Alembic's ``Script`` of each revision that the learner added, newest first.

@@ -1,13 +1,8 @@
 """ix_orders_created_at, built beside writers, also beside one that takes its time."""
 
-import threading
-import time
-
 from migration_lab.command import AlembicError
-from migration_lab.grading import Graded, NotYet
+from migration_lab.grading import WRITER_STAYS, Graded, NotYet
 
-BUYER_STAYS = 3.0  # seconds
-NEXT_BUYER_COMES = 1.0
 INDEX = "ix_orders_created_at"
 
 
@@ -34,34 +29,16 @@ def why(db: Graded) -> str:
 
 def beside_a_slow_buyer(db: Graded) -> float:
     """Build it again while a buyer's transaction stays open, as they do. Returns the seconds that the next buyer waited."""
-    waits: list[float] = []
-
-    def buy() -> None:
-        with db.connect() as next_buyer:
-            began = time.monotonic()
-            next_buyer.execute("UPDATE orders SET status = status WHERE id = 2")
-            waits.append(time.monotonic() - began)
-
-    with db.connect() as buyer:
-        buyer.execute("BEGIN")
-        buyer.execute("UPDATE orders SET status = status WHERE id = 1")
-        comes, leaves = threading.Timer(NEXT_BUYER_COMES, buy), threading.Timer(BUYER_STAYS, buyer.execute, ["COMMIT"])
-        comes.start()
-        leaves.start()
-        try:
-            db.alembic("upgrade", "head")
-        except AlembicError as error:
-            invalid = db.value("SELECT NOT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)", INDEX)
-            left = f"and left {INDEX} INVALID, which a later run stumbles over" if invalid else "and there is no index"
-            raise NotYet(
-                f"a buyer had a transaction open for {BUYER_STAYS:.0f} seconds, so the migration gave up ({error.sentence}) {left}. "
-                "Building an index has to wait for writers; nobody waits for it meanwhile, so it may take its time."
-            ) from None
-        finally:
-            leaves.cancel()
-            for timer in (comes, leaves):
-                timer.join()
-    return max(waits, default=0.0)
+    buy = "UPDATE orders SET status = status WHERE id = {}"
+    try:
+        return db.upgrade_beside_writers(buy.format(1), buy.format(2))[1]
+    except AlembicError as error:
+        invalid = db.value("SELECT NOT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)", INDEX)
+        left = f"and left {INDEX} INVALID, which a later run stumbles over" if invalid else "and there is no index"
+        raise NotYet(
+            f"a buyer had a transaction open for {WRITER_STAYS:.0f} seconds, so the migration gave up ({error.sentence}) {left}. "
+            "Building an index has to wait for writers; nobody waits for it meanwhile, so it may take its time."
+        ) from None
 
 
 def explain(error) -> str | None:

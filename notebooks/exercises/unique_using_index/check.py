@@ -1,16 +1,11 @@
 """A unique constraint on (order_id, product_id), whose index was built beside writers."""
 
-import threading
-import time
-
 from migration_lab.command import AlembicError
-from migration_lab.grading import Graded, NotYet
+from migration_lab.grading import WRITER_STAYS, Graded, NotYet
 from migration_lab.trace import Trace
 
 NAME = "uq_order_items_order_product"
 COLUMNS = ("order_id", "product_id")
-WRITER_STAYS = 3.0  # seconds
-NEXT_WRITER_COMES = 1.0
 WRITE = "UPDATE order_items SET quantity = quantity WHERE id = {}"
 TWICE = "INSERT INTO order_items (order_id, product_id, quantity) SELECT order_id, product_id, 1 FROM order_items WHERE id = 7"
 NEW_LINE = "INSERT INTO order_items (order_id, product_id, quantity) VALUES (7, 77, 1)"
@@ -48,34 +43,15 @@ def constraint_stands(db: Graded) -> None:
 
 def beside_a_slow_writer(db: Graded) -> None:
     """Add it again while a writer's transaction stays open. The next writer must not wait."""
-    waits: list[float] = []
-
-    def write() -> None:
-        with db.connect() as next_writer:
-            began = time.monotonic()
-            next_writer.execute(WRITE.format(2))
-            waits.append(time.monotonic() - began)
-
-    with db.connect() as writer:
-        writer.execute("BEGIN")
-        writer.execute(WRITE.format(1))
-        comes, leaves = threading.Timer(NEXT_WRITER_COMES, write), threading.Timer(WRITER_STAYS, writer.execute, ["COMMIT"])
-        comes.start()
-        leaves.start()
-        try:
-            trace = db.alembic("upgrade", "head")
-        except AlembicError as error:
-            invalid = db.value("SELECT bool_or(NOT indisvalid) FROM pg_index WHERE indrelid = 'order_items'::regclass")
-            left = "and left its index INVALID, which the next try stumbles over" if invalid else "and there is no constraint"
-            raise NotYet(
-                f"a writer had a transaction open for {WRITER_STAYS:.0f} seconds, so the migration gave up ({error.sentence}) {left}. "
-                "Building an index has to wait for writers; nobody waits for it meanwhile, so it may take its time."
-            ) from None
-        finally:
-            leaves.cancel()
-            for timer in (comes, leaves):
-                timer.join()
-    waited = max(waits, default=0.0)
+    try:
+        trace, waited = db.upgrade_beside_writers(WRITE.format(1), WRITE.format(2))
+    except AlembicError as error:
+        invalid = db.value("SELECT bool_or(NOT indisvalid) FROM pg_index WHERE indrelid = 'order_items'::regclass")
+        left = "and left its index INVALID, which the next try stumbles over" if invalid else "and there is no constraint"
+        raise NotYet(
+            f"a writer had a transaction open for {WRITER_STAYS:.0f} seconds, so the migration gave up ({error.sentence}) {left}. "
+            "Building an index has to wait for writers; nobody waits for it meanwhile, so it may take its time."
+        ) from None
     if waited > 1:
         raise NotYet(f"a write that came meanwhile waited {waited:.1f} s: {why(trace)}.")
 
