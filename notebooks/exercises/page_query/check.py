@@ -1,6 +1,7 @@
 """orders: a page of a user's open orders, read from one index."""
 
 from collections.abc import Iterator
+from itertools import takewhile
 
 from migration_lab.grading import Graded, NotYet
 
@@ -25,21 +26,29 @@ def check(db: Graded) -> None:
         raise NotYet(f"{new[0]} is INVALID (pg_index.indisvalid is false): no query will use it.")
     nodes = list(plan(db))
     kinds = {node["Node Type"] for node in nodes}
+    if "Incremental Sort" in kinds and (absent := {"created_at", "id"} - set(indexes[new[0]].columns)):
+        raise NotYet(f"the server sorts what the index leaves unsorted: the page is sorted by {absent.pop()} too, and {new[0]} lacks it.")
     if "Incremental Sort" in kinds:
         raise NotYet("the server reads the index and sorts part of it. Read backwards, all columns of an index turn round: let them agree.")
     if "Sort" in kinds:
         raise NotYet("the server still sorts: it reads all open orders of the user to find the twenty newest.")
     scan = next(node for node in nodes if "Scan" in node["Node Type"])
-    if scan.get("Index Name") != new[0] or leads(indexes[new[0]]):
+    first = ahead(indexes[new[0]])
+    if scan.get("Index Name") != new[0] or "user_id" not in first:
         way = scan.get("Index Name", "no index")
         raise NotYet(f"the plan goes through orders of other users ({scan['Node Type']}, {way}). Put first what the page compares with =.")
     if "status" in scan.get("Filter", ""):
         raise NotYet("the server reads orders that are not pending too, and throws them away (Filter in the plan).")
+    if "status" not in first and "status" not in (indexes[new[0]].predicate or ""):
+        raise NotYet(
+            f"in {new[0]}, status stands behind what the page is sorted by: the server walks past the entries of the user's"
+            " other orders, and the plan does not show it. Put first all that the page compares with =."
+        )
 
 
-def leads(index) -> bool:
-    """Whether the index begins with what the page is sorted by."""
-    return index.columns[0] in ("created_at", "id")
+def ahead(index) -> set[str]:
+    """The columns of an index that stand before those that the page is sorted by."""
+    return set(takewhile(lambda column: column not in ("created_at", "id"), index.columns))
 
 
 def plan(db: Graded) -> Iterator[dict]:
