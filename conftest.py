@@ -82,6 +82,11 @@ def workspace(tmp_path, monkeypatch, running) -> Workspace:
     monkeypatch.setenv("LAB_POSTGRES", running.url.render_as_string(hide_password=False))
     workspace = Workspace()
     yield workspace
+    drop_databases(running, workspace)
+
+
+def drop_databases(running: Server, workspace: Workspace) -> None:
+    """Drop what a workspace has on a server that it shares."""
     with running.connect() as session:
         for (name,) in session.execute(
             "SELECT datname FROM pg_database WHERE datname LIKE %s", [f"%{workspace.tag}%"]

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import nbformat
 import pytest
 import template
+from conftest import drop_databases
 
-from migration_lab import startstate
 from migration_lab.course import NOTEBOOKS, Lesson, exercises, find_exercise, lessons
 from migration_lab.refresh import execute, main, normalised, sanitizer
 from migration_lab.schema import Schema, Table, diff, snapshot
@@ -91,11 +91,8 @@ def played(running, tmp_path_factory):
         return done[lesson.number]
 
     yield play
-    with running.connect() as session:
-        for workspace in workspaces:
-            names = session.execute("SELECT datname FROM pg_database WHERE datname LIKE %s", [f"%{workspace.tag}%"]).fetchall()
-            for (name,) in names:
-                startstate.drop_database(session, name)
+    for workspace in workspaces:
+        drop_databases(running, workspace)
 
 
 def _play(lesson: Lesson, settings: dict[str, str]) -> Played:

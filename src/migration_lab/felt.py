@@ -99,6 +99,7 @@ class Felt:
 
     @property
     def refusals(self) -> list[Refusal]:
+        """The errors by version of the application and SQLSTATE."""
         return refusals(self.samples)
 
     @property

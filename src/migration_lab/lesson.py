@@ -115,10 +115,14 @@ def database_exists(running: Server, database: str) -> bool:
 
 
 def revision(running: Server, database: str) -> str | None:
-    """The revisions in ``alembic_version``, joined by commas; None before the first migration."""
+    """The revisions that a database is at, joined by commas; None before the first migration."""
+    return ", ".join(versions(running, database)) or None
+
+
+def versions(running: Server, database: str) -> list[str]:
+    """What stands in ``alembic_version``; nothing where there is no such table yet."""
     with running.connect(database) as session:
         session.execute("SET lock_timeout = '2s'")  # a migration in another session may hold the table for ever
         if session.execute("SELECT to_regclass('alembic_version')").fetchone()[0] is None:
-            return None
-        rows = session.execute("SELECT version_num FROM alembic_version ORDER BY 1").fetchall()
-        return ", ".join(row[0] for row in rows) or None
+            return []
+        return [row[0] for row in session.execute("SELECT version_num FROM alembic_version ORDER BY 1")]

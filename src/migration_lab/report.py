@@ -23,8 +23,9 @@ HEADINGS = ("statement", "what the server did", "time", "rows", "WAL")
 
 
 def as_text(trace: Trace) -> str:
-    lines = [_title(trace)]
-    for transaction in _worth_telling(trace):
+    told = _worth_telling(trace)
+    lines = [_title(trace, told)]
+    for transaction in told:
         lines += ["", _heading(transaction, trace)]
         lines += [f"  {SIGNS[held.blocks]} {_sentence(held, _waited(transaction, held))}" for held in _noteworthy(transaction)]
         lines += [f"  {waits}" for waits in _other_waits(transaction)]
@@ -35,8 +36,9 @@ def as_text(trace: Trace) -> str:
 
 
 def as_html(trace: Trace) -> str:
-    parts = [f"<p><b>{escape(_title(trace))}</b></p>"]
-    for transaction in _worth_telling(trace):
+    told = _worth_telling(trace)
+    parts = [f"<p><b>{escape(_title(trace, told))}</b></p>"]
+    for transaction in told:
         parts.append(f'<p style="margin: 1em 0 0.3em 0"><b>{escape(_heading(transaction, trace))}</b></p>')
         for held in _noteworthy(transaction):
             colour = COLOURS[held.blocks]
@@ -53,14 +55,14 @@ def as_html(trace: Trace) -> str:
     return "\n".join(parts)
 
 
-def _title(trace: Trace) -> str:
+def _title(trace: Trace, told: list[Transaction]) -> str:
     title = f"alembic {trace.command}"
     if trace.server is None:
         return f"{title}: it opened no database, so there is nothing to see" + ("" if trace.ok else f" ({_first_line(trace)})")
     title += f", seen on PostgreSQL {trace.server}"
     if not trace.ok:
         title += f". It failed: {_first_line(trace)}"
-    elif not any(_worth_telling(trace)):
+    elif not told:
         title += ": no statement but Alembic's own"
     return title + (f". {trace.unseen}" if trace.unseen else "")
 

@@ -20,7 +20,7 @@ from alembic.util import to_tuple
 
 from .command import at_home, explained
 from .drawing import BOLD, CELL, INK, LINE, MARGIN, PALE, PAPER, cells, padded, svg, text, visible
-from .lesson import Opened
+from .lesson import Opened, versions
 
 EMPTY = "There are no revisions yet."
 STEP, LANE, DOT = 34, 22, 6  # pixels: from row to row, from lane to lane, and a mark's radius
@@ -45,11 +45,7 @@ def look(opened: Opened) -> Graph:
 
     Raises AlembicError where the project's files can't be read as one graph.
     """
-    with opened.server.connect(opened.database) as session:
-        session.execute("SET lock_timeout = '2s'")  # a migration in another session may hold the table for ever
-        versions = session.execute("SELECT to_regclass('alembic_version')").fetchone()[0]
-        here = {row[0] for row in session.execute("SELECT version_num FROM alembic_version")} if versions else set()
-    return Graph(revisions(opened.project), here)
+    return Graph(revisions(opened.project), set(versions(opened.server, opened.database)))
 
 
 def revisions(project: Path) -> list[Revision]:
