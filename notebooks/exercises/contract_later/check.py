@@ -4,6 +4,7 @@ from migration_lab.command import AlembicError
 from migration_lab.grading import Graded, NotYet
 
 EXPANDED = "0004_full_name"
+OLD_SIGN_UP = "INSERT INTO users (name, email) VALUES ('Ali Reed', 'ali@example.com') RETURNING full_name"
 SIGN_UP = "INSERT INTO users (full_name, email) VALUES ('Noor Khan', 'noor@example.com')"
 
 
@@ -30,6 +31,8 @@ def down_again(db: Graded) -> None:
         db.alembic("downgrade", EXPANDED)
     except AlembicError as error:
         raise NotYet(f"with what new code wrote meanwhile, the downgrade failed: {error.sentence}.") from None
+    if not db.rows("SELECT 1 FROM pg_attribute WHERE attrelid = 'users'::regclass AND attname = 'name' AND NOT attisdropped"):
+        raise NotYet("the downgrade gave old code no column name, and old code reads nothing else.")
     without = db.value("SELECT count(*) FROM users WHERE name IS NULL")
     if without:
         raise NotYet(f"{without} users have no name after the downgrade. full_name knows them all: give them back.")
@@ -38,6 +41,12 @@ def down_again(db: Graded) -> None:
     followed = db.value("UPDATE users SET name = 'Ben Miller' WHERE id = 2 RETURNING full_name")
     if followed != "Ben Miller":
         raise NotYet("after the downgrade old code wrote a name, and full_name did not follow: the trigger has to come back too.")
+    if refused := db.refusal(OLD_SIGN_UP):
+        raise NotYet(f"after the downgrade old code can't sign anybody up: {refused.diag.message_primary}.")
+    if db.value(OLD_SIGN_UP) != "Ali Reed":
+        raise NotYet("after the downgrade old code signed somebody up, and their full_name is another than their name.")
+    if db.value("UPDATE users SET full_name = 'Cy Moss' WHERE id = 2 RETURNING name") != "Cy Moss":
+        raise NotYet("after the downgrade new code, still at work, wrote a full_name, and old readers see the name of before.")
     db.session.execute("DELETE FROM users WHERE email = 'noor@example.com'")
     db.alembic("upgrade", "head")
 

@@ -2,8 +2,8 @@
 
 from migration_lab.grading import Graded, NotYet
 
-OLD_INSERT = "INSERT INTO orders (user_id, total) VALUES (1, 9.99) RETURNING amount"
-NEW_INSERT = "INSERT INTO orders (user_id, amount) VALUES (1, 9.99) RETURNING total"
+OLD_INSERT = "INSERT INTO orders (user_id, total) VALUES (1, 9) RETURNING amount"
+NEW_INSERT = "INSERT INTO orders (user_id, amount) VALUES (1, 9) RETURNING total"
 OLD_UPDATE = "UPDATE orders SET total = 77 WHERE id = 1 RETURNING amount"
 NEW_UPDATE = "UPDATE orders SET amount = 77 WHERE id = 1 RETURNING total"
 
@@ -28,7 +28,7 @@ def check(db: Graded) -> None:
 def old_code(db: Graded) -> None:
     if refused := db.refusal(OLD_INSERT):
         raise NotYet(f"old code can't take an order any more: {refused.diag.message_primary}.")
-    if db.value(OLD_INSERT) is None or db.value(OLD_UPDATE) != 77:
+    if db.value(OLD_INSERT) != 9 or db.value(OLD_UPDATE) != 77:
         raise NotYet("old code wrote a total, and amount did not follow: a later write was lost to new readers.")
 
 
@@ -36,7 +36,7 @@ def new_code(db: Graded) -> None:
     for statement in (NEW_INSERT, NEW_UPDATE):
         if refused := db.refusal(statement):
             raise NotYet(f"new code can't write amount: {refused.diag.message_primary}.")
-    if db.value(NEW_INSERT) is None or db.value(NEW_UPDATE) != 77:
+    if db.value(NEW_INSERT) != 9 or db.value(NEW_UPDATE) != 77:
         raise NotYet("new code wrote an amount, and total did not follow: old readers, still at work, see the number of before.")
 
 
