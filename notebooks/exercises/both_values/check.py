@@ -19,6 +19,9 @@ def check(db: Graded) -> None:
         raise NotYet(f"{moved} orders have lost the word that old code asks for: while it runs, their rows keep complete.")
     if not db.refusal(WRITE, "lost"):
         raise NotYet("orders takes the status 'lost': no check is left that knows the words.")
+    for word in ("Complete", "completely", ""):
+        if not db.refusal(WRITE, word):
+            raise NotYet(f"orders takes the status {word!r}: the check lets in more than the five words.")
     unproven = [check for check in checks(db) if not check.validated]
     if unproven:
         raise NotYet(

@@ -4,6 +4,7 @@ from migration_lab.grading import Graded, NotYet
 
 OLD = "INSERT INTO orders (user_id, total, delivery) VALUES (1, 9.99, 'courier')"
 GIVEN = "0004_delivery"
+ASKED = set(range(1, 11))  # the orders for a locker
 NEW = "INSERT INTO orders (user_id, total, delivery) VALUES (1, 9.99, 'locker')"
 
 
@@ -27,7 +28,9 @@ def check(db: Graded) -> None:
     using = {number for (number,) in db.rows("SELECT id FROM orders WHERE delivery = 'locker'")}
     if not using:
         raise NotYet("the value locker is there and nobody uses it: the orders 1 to 10 are to be delivered so.")
-    if using != set(range(1, 11)):
+    if missing := ASKED - using:
+        raise NotYet(f"order {min(missing)} is not delivered to a locker: all of the orders 1 to 10 are to be.")
+    if using != ASKED:
         raise NotYet(f"{len(using)} orders have locker, and they are other orders than 1 to 10. Those were asked for, and no more.")
     if db.value("SELECT count(*) FROM orders WHERE id > 10 AND delivery <> 'post'"):
         raise NotYet("orders after the tenth are not delivered by post any more: their delivery was to stay as it was.")
