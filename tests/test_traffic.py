@@ -621,3 +621,14 @@ def test_before_any_traffic_there_is_none_to_look_at(monkeypatch):
     monkeypatch.setattr(traffic, "_last", None)
     with pytest.raises(LabError, match="There was no traffic yet"):
         last_traffic()
+
+
+def test_batches_are_one_bar_unless_one_waits_or_fails():
+    """Two hundred edges hid the label; a batch that waited long for a lock, or failed, is what one looks for."""
+    batches = [Band(n / 10, 99, f"UPDATE t SET a = 0 WHERE id > {n}", n / 10 + 0.099, waited_ms=5) for n in range(40)]
+    whole = chart._joined(batches, 10.0)
+    assert [(round(one.at, 3), round(one.end, 3)) for one in whole] == [(0.0, 3.999)]
+    batches[10] = batches[10]._replace(waited_ms=110.0)
+    batches[20] = batches[20]._replace(failed=True)
+    batches[30] = batches[30]._replace(at=3.25)
+    assert [round(one.at, 2) for one in chart._joined(batches, 10.0)] == [0.0, 1.0, 2.0, 2.1, 3.25]

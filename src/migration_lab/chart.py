@@ -338,11 +338,13 @@ def _shade(axes: Axes, felt: Felt) -> None:
 
 
 def _joined(bands: list[Band], seconds: float) -> list[Band]:
-    """Batches that follow one another too closely to be told apart, as one."""
+    """Batches that follow one another too closely to be told apart, as one; so close is a hundredth of the axis."""
+    close = seconds / 100
     joined: list[Band] = []
     for band in bands:
-        if joined and band.at - joined[-1].end < seconds / 100 and not band.waited_ms and not band.failed:
-            last = joined[-1]
+        last = joined[-1] if joined else None
+        apart = last is None or last.failed or band.failed or band.waited_ms / 1000 >= close
+        if not apart and band.at - last.end < close:
             joined[-1] = last._replace(ms=(band.end - last.at) * 1000, until=max(last.until, band.until))
         else:
             joined.append(band)
