@@ -1,6 +1,7 @@
 """What the tests share: one real server for all of them, and a workspace of its own for each.
 
-LAB_POSTGRES chooses the server, as it does for a learner; without it, it is the embedded one.
+LAB_POSTGRES chooses the server, as it does for a learner; without it, it is the embedded one. LAB_TESTS_THROWAWAY=1 says
+that the chosen one is there for these tests alone, and may lose everything when the machine stops.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -63,9 +65,17 @@ def pytest_runtest_setup(item):
         startstate.ensure_template(server(), find_lesson(item.path.name).start)
 
 
+@cache
 def _shared_url() -> str:
-    shared = Workspace(Path(os.environ["LAB_TESTS_SHARED"]))
-    return server(os.environ["LAB_TESTS_CHOICE"], shared).url.render_as_string(hide_password=False)
+    chosen = os.environ["LAB_TESTS_CHOICE"]
+    shared = server(chosen, Workspace(Path(os.environ["LAB_TESTS_SHARED"])))
+    if chosen == "embedded" or os.environ.get("LAB_TESTS_THROWAWAY"):
+        with shared.connect() as session:
+            # A start state that is built beside a lesson keeps the disk busy, and the lesson's lock is held until the disk
+            # has its commit: sessions would seem to wait for a statement when they waited for the disk.
+            session.execute("ALTER SYSTEM SET fsync = off")
+            session.execute("SELECT pg_reload_conf()")
+    return shared.url.render_as_string(hide_password=False)
 
 
 @pytest.fixture(scope="session")
