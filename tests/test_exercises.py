@@ -20,36 +20,38 @@ from migration_lab.grading import Outcome
 ANSWERS = [(exercise, name) for exercise in exercises().values() for name in exercise.wrong]
 
 
-def expected_messages(exercise: Exercise) -> dict[str, str]:
-    return tomllib.loads((exercise.folder / "exercise.toml").read_text(encoding="utf-8"))["wrong"]
+def told(exercise: Exercise) -> dict:
+    return tomllib.loads((exercise.folder / "exercise.toml").read_text(encoding="utf-8"))
 
 
-def answer(exercise: Exercise, folder: Path, workspace) -> grading.Grade:
-    """Grade the files of ``folder`` laid over the starter, where a learner would have written them."""
+def answer(exercise: Exercise, folders: list[Path], workspace) -> grading.Grade:
+    """Grade the files of these folders laid over the starter, where a learner would have written them."""
     project = workspace.project(exercise.place)
     startstate.lay_start(project, exercise)
-    shutil.copytree(folder, project, dirs_exist_ok=True)
+    for folder in folders:
+        shutil.copytree(folder, project, dirs_exist_ok=True)
     return grading.check(exercise, workspace)
 
 
 @pytest.mark.parametrize("exercise", exercises().values(), ids=lambda exercise: exercise.id)
 def test_the_starter_is_not_an_attempt(exercise, workspace):
-    grade = answer(exercise, exercise.folder / "starter", workspace)
+    grade = answer(exercise, [exercise.folder / "starter"], workspace)
     assert grade.outcome is Outcome.NOT_ATTEMPTED, grade
 
 
 @pytest.mark.parametrize("exercise", exercises().values(), ids=lambda exercise: exercise.id)
 def test_the_solution_passes(exercise, workspace):
-    grade = answer(exercise, exercise.folder / "solution", workspace)
+    grade = answer(exercise, [exercise.folder / "solution"], workspace)
     assert grade.outcome is Outcome.PASSED, grade
 
 
 @pytest.mark.parametrize(("exercise", "name"), ANSWERS, ids=[f"{exercise.id}-{name}" for exercise, name in ANSWERS])
 def test_a_wrong_answer_gets_its_own_message_and_no_other(exercise, name, workspace):
-    grade = answer(exercise, exercise.wrong[name], workspace)
+    under = [exercise.folder / "solution"] if told(exercise).get("wrong_over_solution") else []
+    grade = answer(exercise, [*under, exercise.wrong[name]], workspace)
     assert grade.outcome in (Outcome.NOT_YET, Outcome.COULD_NOT_RUN), grade
     assert grade.at_fault, grade
-    said = [other for other, fragment in expected_messages(exercise).items() if fragment in grade.message]
+    said = [other for other, fragment in told(exercise)["wrong"].items() if fragment in grade.message]
     assert said == [name], grade
 
 
@@ -58,7 +60,7 @@ def test_an_exercise_is_whole(exercise):
     """A hint asks before it tells, and at least three wrong answers are known by name and by message."""
     assert len(exercise.hints) >= 2, "give at least a hint that asks and one that tells"
     assert "?" in exercise.hints[0], "the first hint asks a question"
-    assert set(expected_messages(exercise)) == set(exercise.wrong), "[wrong] and the folders of wrong/ differ"
+    assert set(told(exercise)["wrong"]) == set(exercise.wrong), "[wrong] and the folders of wrong/ differ"
     assert len(exercise.wrong) >= 3
 
 

@@ -223,7 +223,7 @@ def _graded(exercise: Exercise, running: Server, database: str, project: Path) -
         graded = Graded(running, database, project, session, runner)
         try:
             graded.upgrade()
-            checks.check(graded)
+            said = checks.check(graded)
             if exercise.round_trip:
                 _round_trip(graded)
         except NotYet as finding:
@@ -238,7 +238,7 @@ def _graded(exercise: Exercise, running: Server, database: str, project: Path) -
         except Exception as error:
             running.connect().close()
             return Grade(exercise, Outcome.NOT_YET, _unforeseen(error, graded))
-    return Grade(exercise, Outcome.PASSED, getattr(checks, "PASSED", "your database is what was asked for."))
+    return Grade(exercise, Outcome.PASSED, said or getattr(checks, "PASSED", "your database is what was asked for."))
 
 
 def _unforeseen(error: Exception, graded: Graded) -> str:

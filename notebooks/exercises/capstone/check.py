@@ -1,0 +1,320 @@
+"""orders in cents and with a currency, in two releases: one page on the state, the data, the stalls and the way back."""
+
+from __future__ import annotations
+
+import psycopg
+
+from migration_lab.command import AlembicError
+from migration_lab.grading import Graded, NotYet
+from migration_lab.schema import diff, snapshot
+from migration_lab.trace import Trace, Transaction
+from migration_lab.traffic import Traffic
+
+STATE, DATA, STALLS, BACK = "State, on Thursday", "Data", "Stalls", "The way back"
+GIVEN = "0004_busy_day"
+NEW = {"currency", "total_cents"}
+ORDERS = "public.orders"
+OUT_OF_RANGE, GAVE_UP, DEADLOCK = "22003", "55P03", "40P01"
+MOST = 10_000  # orders in a transaction
+CENTS = "(id::bigint * 131 % 49000) + 500"  # what the shop's data say of each order
+LIST = """
+    SELECT id, created_at, total_cents, currency FROM orders
+    WHERE user_id = 7 AND status = 'pending' ORDER BY created_at DESC LIMIT 20"""
+# Twenty users with a thousand orders each, of every status.
+MANY = """
+    INSERT INTO orders (user_id, status, total_cents, created_at)
+    SELECT 1 + n % 20, (ARRAY['pending', 'processing', 'complete', 'cancelled'])[1 + n / 20 % 4], n,
+           timestamp '2026-03-03' + n * interval '1 minute' FROM generate_series(1, 20000) AS n"""
+
+ENTANGLED = (
+    " Where a transaction has written rows and then wants the whole table, it waits for writers who wait for its rows:"
+    " fill in transactions of their own."
+)
+
+
+class Page:
+    """The page of feedback: for each part what was found, and whether that is as it should be."""
+
+    def __init__(self):
+        self.parts: dict[str, list[tuple[bool, str]]] = {part: [] for part in (STATE, DATA, STALLS, BACK)}
+
+    def add(self, part: str, holds: bool, found: str) -> None:
+        self.parts[part].append((holds, found))
+
+    def holds(self, part: str) -> bool:
+        return all(holds for holds, _ in self.parts[part])
+
+    def __str__(self) -> str:
+        good = sum(bool(found) and self.holds(part) for part, found in self.parts.items())
+        lines = [f"{good} of {len(self.parts)} parts are as they should be."]
+        for part, found in self.parts.items():
+            lines += ["", f"  {part}", *(f"    {'✔' if holds else '✘'} {text}" for holds, text in found)]
+            if not found:
+                lines.append("    – not looked at: what is told above came first")
+        return "\n".join(lines)
+
+
+def check(db: Graded) -> str:
+    tuesday, thursday = releases(db)
+    page = Page()
+    goal(db, page)
+    if not NEW.issubset(db.schema.tables["orders"].columns):
+        raise NotYet(str(page))
+    try:
+        back_to_monday(db, page)
+        traces, written = first_release(db, page, tuesday)
+        both_releases(db, page, written)
+        traces.append(second_release(db, page))
+        stalls(traces, page)
+        way_back(db, page, tuesday[-1])
+    except AlembicError as error:
+        part = BACK if "downgrade" in error.trace.command else STALLS
+        why = ENTANGLED if error.sqlstate in (GAVE_UP, DEADLOCK) else ""
+        page.add(part, False, f"`alembic {error.trace.command}` failed, and nothing further was tried: {error.sentence}.{why}")
+    if not all(map(page.holds, page.parts)):
+        raise NotYet(str(page))
+    return str(page)
+
+
+def releases(db: Graded) -> tuple[list[str], str]:
+    """The revisions for Tuesday, oldest first, and the one for Thursday."""
+    added = [script.revision for script in reversed(db.revisions())]
+    added = added[added.index(GIVEN) + 1 :] if GIVEN in added else []
+    if len(added) < 2:
+        raise NotYet(
+            f"after {GIVEN} there is {len(added) or 'no'} revision. Two releases need two at the least: old code runs from "
+            "Tuesday to Thursday, so what takes its column away is a revision of its own, the last one."
+        )
+    return added[:-1], added[-1]
+
+
+# --- State: what stands there on Thursday -----------------------------------------------------------------------------
+
+
+def goal(db: Graded, page: Page) -> None:
+    columns = db.schema.tables["orders"].columns
+    say = lambda holds, found: page.add(STATE, holds, found)  # noqa: E731
+    for name in sorted(NEW):
+        if name not in columns:
+            say(False, f"orders has no column {name}.")
+        elif columns[name].nullable:
+            say(False, f"orders.{name} takes NULL, and the invoice service does not.")
+    if "total" in columns:
+        say(False, "orders still has total: two numbers, of which one will be wrong some day.")
+    if left := sorted(set(db.schema.functions) - set(db.start.functions)):
+        say(False, f"{left[0]} is left of what kept two columns in step.")
+    if not NEW.issubset(columns):
+        return
+    currency(db, say)
+    cents(db, say)
+    support_list(db, say)
+
+
+def currency(db: Graded, say) -> None:
+    insert = "INSERT INTO orders (user_id, total_cents{}) VALUES (1, 1999{}) RETURNING currency"
+    if refused := db.refusal(insert.format("", "")):
+        say(False, f"an order for which nobody says a currency is refused: {refused.diag.message_primary}.")
+        return
+    given = db.value(insert.format("", ""))
+    if given != "EUR":
+        say(False, f"an order for which nobody says a currency is in {given!r}, not in 'EUR'.")
+    if refused := db.refusal(insert.format(", currency", ", 'USD'")):
+        say(False, f"an order in 'USD' is refused: {refused.diag.message_primary}.")
+    taken = [word for word in ("euro", "eur", "EU", "", "EURO") if not db.refusal(insert.format(", currency", f", '{word}'"))]
+    if taken:
+        say(False, f"a currency of {taken[0]!r} was taken: three capital letters, and nothing else, is what everybody can read.")
+    else:
+        say(True, "currency: 'EUR' where nobody says it, 'USD' where they do, and 'euro' is refused.")
+
+
+def cents(db: Graded, say) -> None:
+    most = 9_999_999_999  # the cents of the largest total
+    refused = db.refusal("INSERT INTO orders (user_id, total_cents) VALUES (1, %s)", most)
+    if refused and refused.sqlstate == OUT_OF_RANGE:
+        say(False, f"an order of {most:,} cents, which total could hold, is refused: {refused.diag.message_primary}.")
+    other = db.value(f"SELECT count(*) FROM orders WHERE total_cents IS DISTINCT FROM {CENTS}")
+    if other:
+        say(False, f"{other:,} orders have other cents than their total had.")
+    else:
+        count = db.value("SELECT count(*) FROM orders")
+        say(True, f"total_cents: right in all of {count:,} orders, and wide enough for the largest total.")
+
+
+def support_list(db: Graded, say) -> None:
+    """The plan of support's list, where users have many orders."""
+    with db.session.transaction(force_rollback=True):
+        try:
+            db.session.execute(MANY)
+        except psycopg.Error:
+            return  # told already
+        db.session.execute("ANALYZE orders")
+        top = db.session.execute(f"EXPLAIN (FORMAT JSON) {LIST}").fetchone()[0][0]["Plan"]
+    nodes = list(below(top))
+    kinds = [node["Node Type"] for node in nodes]
+    sorts = next((kind for kind in kinds if "Sort" in kind), None)
+    scan = next(node for node in nodes if "Scan" in node["Node Type"])
+    way = scan.get("Index Name", "the whole table")
+    if sorts:
+        say(False, f"support's list reads {way}, and then comes a {sorts}: it reads more orders than the twenty that it shows.")
+    elif "status" in scan.get("Filter", "") or "user_id" in scan.get("Filter", ""):
+        say(False, f"support's list reads {way} and throws orders away (Filter in the plan). Put first what it compares with =.")
+    else:
+        say(True, f"support's list: an {scan['Node Type']} of {way}, in its order.")
+    for name, index in db.schema.tables["orders"].indexes.items():
+        if not index.valid:
+            say(False, f"{name} is INVALID (pg_index.indisvalid is false): every write pays for it, no query uses it.")
+
+
+def below(node: dict):
+    yield node
+    for child in node.get("Plans", []):
+        yield from below(child)
+
+
+def back_to_monday(db: Graded, page: Page) -> None:
+    db.alembic("downgrade", GIVEN)
+    lost = db.value(f"SELECT count(*) FROM orders WHERE total * 100 IS DISTINCT FROM {CENTS}")
+    if lost:
+        page.add(BACK, False, f"the way back was open, but {lost:,} orders have lost their total on it.")
+
+
+# --- Data and stalls: Tuesday to Thursday, with the application at work -----------------------------------------------
+
+
+def first_release(db: Graded, page: Page, tuesday: list[str]) -> tuple[list[Trace], dict[int, int]]:
+    """Old code works while Tuesday's revisions run; after each, it takes an order and changes one.
+
+    Returns what x-ray saw, and the cents that orders must have by what old code wrote.
+    """
+    traces, written, refused = [], {}, {}
+    began = db.value("SELECT pg_current_xact_id()::xid::text")
+    with Traffic(db.running.database_url(db.database), "orders", apps=["old"], project=db.project) as traffic:
+        for number, revision in enumerate(tuesday):
+            trace = db.alembic("upgrade", revision)
+            traces.append(trace)
+            traffic.traces.append(trace)
+            price = 1000 + number
+            for statement in (
+                f"INSERT INTO orders (user_id, total) VALUES (1, {price} / 100.0) RETURNING id",
+                f"UPDATE orders SET total = {price} / 100.0 WHERE id = {10 + number} RETURNING id",
+            ):
+                try:
+                    written[db.session.execute(statement).fetchone()[0]] = price
+                except psycopg.Error as error:
+                    refused.setdefault(revision, error.diag.message_primary)
+    together = db.value(
+        "SELECT max(count) FROM (SELECT count(*) FROM orders WHERE age(xmin) < age(%s::text::xid) GROUP BY xmin) AS written",
+        began,
+    )
+    rewritten = any(ORDERS in statement.rewrote for trace in traces for statement in trace.statements)
+    if (together or 0) > MOST and not rewritten:
+        page.add(STALLS, False, f"{together:,} orders were written in one transaction: who wants one of them waits for the last.")
+    for revision, why in refused.items():
+        page.add(DATA, False, f"old code could not write after {revision}: {why}.")
+    felt(page, "Tuesday", "old code", traffic)
+    return traces, written
+
+
+def both_releases(db: Graded, page: Page, written: dict[int, int]) -> None:
+    """What each of the two has written, the other must read."""
+    columns = snapshot(db.session).tables["orders"].columns
+    if not {"total", "total_cents"} <= set(columns):
+        gone = " and ".join(sorted({"total", "total_cents"} - set(columns)))
+        page.add(DATA, False, f"from Tuesday to Thursday orders has no {gone}, which one of the two versions reads.")
+        return
+    wrong = [key for key, price in written.items() if db.value("SELECT total_cents FROM orders WHERE id = %s", key) != price]
+    if wrong:
+        found = db.rows("SELECT id, total, total_cents FROM orders WHERE id = %s", wrong[0])[0]
+        page.add(
+            DATA,
+            False,
+            f"order {found[0]} was written by old code between two of Tuesday's revisions: its total is {found[1]}, "
+            f"its cents are {'NULL' if found[2] is None else found[2]}.",
+        )
+    new = {
+        "INSERT INTO orders (user_id, total_cents, currency) VALUES (1, 4242, 'USD') RETURNING total": "takes an order",
+        "UPDATE orders SET total_cents = 4242 WHERE id = 500 RETURNING total": "changes one",
+    }
+    for statement, what in new.items():
+        if refused := db.refusal(statement):
+            page.add(DATA, False, f"new code can't write beside old code ({what}): {refused.diag.message_primary}.")
+            return
+        if (total := db.value(statement)) is None or total * 100 != 4242:
+            page.add(DATA, False, f"new code {what} of 4242 cents, and old code reads a total of {total}.")
+            return
+    drift = db.value("SELECT count(*) FROM orders WHERE total_cents IS DISTINCT FROM total * 100")
+    if drift > len(wrong):
+        page.add(DATA, False, f"{drift:,} orders have one amount in total and another one in total_cents.")
+    if not page.parts[DATA]:
+        page.add(DATA, True, f"old code wrote {len(written)} orders between the revisions, new code two: each reads the other's.")
+
+
+def second_release(db: Graded, page: Page) -> Trace:
+    """New code works on Thursday, and a report, which reads orders, has its transaction open for a while."""
+    report, buyer = "SELECT count(*) FROM orders", "UPDATE orders SET status = status WHERE id = 20"
+    with Traffic(db.running.database_url(db.database), "orders", apps=["new"], project=db.project) as traffic:
+        trace, waited = db.upgrade_beside_writers(report, buyer)
+        traffic.traces.append(trace)
+    if waited > 1:
+        page.add(
+            STALLS,
+            False,
+            f"a buyer waited {waited:.1f} s: a report read orders, Thursday's revision waited for the report, and the buyer "
+            "stood behind the revision. env.py gives up after 300 ms and tries again, unless a revision says otherwise.",
+        )
+    felt(page, "Thursday, beside a report that reads orders for three seconds", "new code", traffic)
+    return trace
+
+
+def felt(page: Page, day: str, who: str, traffic: Traffic) -> None:
+    errors = "; ".join(f"{one.sqlstate} ×{one.count:,} ({one.message})" for one in traffic.felt.refusals)
+    if errors:
+        page.add(STALLS, False, f"{day}: {who} met errors: {errors}.")
+    else:
+        page.add(STALLS, True, f"{day}, as {who} felt it: {str(traffic.felt)[0].lower()}{str(traffic.felt)[1:]}")
+
+
+def stalls(traces: list[Trace], page: Page) -> None:
+    """What x-ray saw of both days: no lock on orders may be held for longer than a moment."""
+    transactions = [transaction for trace in traces for transaction in trace.transactions]
+    for transaction in transactions:
+        if blocks := blocked(transaction):
+            for statement in transaction.statements:
+                for verb in ("rewrote", "scanned"):
+                    if ORDERS in getattr(statement, verb):
+                        did = "rewrote orders" if verb == "rewrote" else "read every order to verify it"
+                        page.add(STALLS, False, f"`{' '.join(statement.sql.split())}` {did}, and {blocks} waited for its end.")
+                if statement.built and blocks == "writes":
+                    page.add(STALLS, False, f"{statement.built[0]} was built while no order could be written.")
+    if page.holds(STALLS):
+        held = [one.ms for transaction in transactions for one in transaction.held if one.relation == ORDERS and "reads" in one.blocks]
+        longest = f", at the longest for {max(held):,.0f} ms" if held else ""
+        page.add(STALLS, True, f"orders was shut to readers in {len(held)} transactions{longest}; nothing was read or written meanwhile.")
+
+
+def blocked(transaction: Transaction) -> str | None:
+    """What a transaction's lock on orders kept others from, if it was more than schema changes."""
+    return next((one.blocks for one in transaction.held if one.relation == ORDERS and "writes" in one.blocks), None)
+
+
+# --- The way back -----------------------------------------------------------------------------------------------------
+
+
+def way_back(db: Graded, page: Page, tuesday: str) -> None:
+    """Thursday's release is taken back, old code works again; then all of it, and forward once more."""
+    goal = snapshot(db.session)
+    db.alembic("downgrade", tuesday)
+    if refused := db.refusal("INSERT INTO orders (user_id, total) VALUES (1, 9.99)"):
+        page.add(BACK, False, f"Thursday taken back, old code can't take an order: {refused.diag.message_primary}.")
+        return
+    row = db.rows("UPDATE orders SET total = 77 WHERE id = 30 RETURNING total_cents")[0][0]
+    if row != 7700:
+        page.add(BACK, False, "Thursday taken back, old code writes a total again, and total_cents does not follow.")
+    db.alembic("downgrade", db.start_revision)
+    if left := diff(db.start, snapshot(db.session)):
+        page.add(BACK, False, f"all taken back, the start is not reached: {left[0]}.")
+    db.alembic("upgrade", "head")
+    if left := diff(goal, snapshot(db.session)):
+        page.add(BACK, False, f"once more forward leads elsewhere: {left[0]}.")
+    if not page.parts[BACK]:
+        page.add(BACK, True, "Thursday taken back, every order has its total, and old code works; all taken back, and forward: no difference.")

@@ -1,0 +1,51 @@
+"""Tuesday: the orders that are there
+
+Revision ID: 0006_fill
+Revises: 0005_expand
+Create Date: 2026-03-03 10:00:00.000000
+
+"""
+
+from alembic import op
+
+revision = "0006_fill"
+down_revision = "0005_expand"
+branch_labels = None
+depends_on = None
+
+BATCH = "UPDATE orders SET total_cents = total * 100 WHERE id BETWEEN {} AND {} AND total_cents IS NULL"
+IN_STEP = """
+    CREATE FUNCTION orders_in_step() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        IF TG_OP = 'INSERT' THEN
+            NEW.total_cents := coalesce(NEW.total_cents, NEW.total * 100);
+            NEW.total := NEW.total_cents / 100.0;
+        ELSIF NEW.total_cents IS DISTINCT FROM OLD.total_cents THEN
+            NEW.total := NEW.total_cents / 100.0;
+        ELSE
+            NEW.total_cents := NEW.total * 100;
+        END IF;
+        RETURN NEW;
+    END $$"""
+TRIGGER = "CREATE TRIGGER in_step BEFORE INSERT OR UPDATE ON orders FOR EACH ROW EXECUTE FUNCTION orders_in_step()"
+
+
+def upgrade() -> None:
+    op.execute(IN_STEP)
+    op.execute(TRIGGER)
+    with op.get_context().autocommit_block():
+        last = op.get_bind().exec_driver_sql("SELECT max(id) FROM orders").scalar() or 0
+        for first in range(1, last + 1, 5_000):
+            op.execute(BATCH.format(first, first + 4_999))
+    op.create_check_constraint("ck_total_cents", "orders", "total_cents IS NOT NULL", postgresql_not_valid=True)
+    with op.get_context().autocommit_block():
+        op.execute("ALTER TABLE orders VALIDATE CONSTRAINT ck_orders_currency")
+        op.execute("ALTER TABLE orders VALIDATE CONSTRAINT ck_total_cents")
+    op.alter_column("orders", "total_cents", nullable=False)
+    op.drop_constraint("ck_total_cents", "orders")
+
+
+def downgrade() -> None:
+    op.alter_column("orders", "total_cents", nullable=True)
+    op.execute("DROP TRIGGER in_step ON orders")
+    op.execute("DROP FUNCTION orders_in_step()")
