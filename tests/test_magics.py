@@ -268,7 +268,9 @@ def test_progress_names_what_is_next(shell):
     assert "○ 00  Start here" in shell("%progress").text
     shell("%lesson 00")
     assert "◐ 00  Start here" in shell("%progress").text
-    assert shell("%progress").text.endswith("exercises passed. Next: %check first_step, in lesson 00.")
+    *_, upcoming, kept = shell("%progress").text.splitlines()
+    assert upcoming.endswith("exercises passed. Next: %check first_step, in lesson 00.")
+    assert kept == "Your first pass begins a page to keep: progress.html."
 
 
 # What happens to a lesson from outside

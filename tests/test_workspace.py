@@ -111,6 +111,24 @@ def test_the_pictures_of_the_lessons_come_along(work):
     assert [saved.read_text() for saved in work.backups.glob("the_lab-*.svg")] == ["drawn over"]
 
 
+def test_the_glossary_comes_along_and_its_notes_stay(work, course):
+    """The lessons link to it. Who writes into it keeps that, and gets the newer one beside it, as with a lesson."""
+    glossary = course.folder / "glossary.md"
+    glossary.write_bytes(b"# Glossary\r\n\r\nfirst\r\n")  # as git lays it on Windows
+    assert work.refresh_notebooks() == []
+    copy = work.path / "glossary.md"
+    assert text(copy) == "# Glossary\n\nfirst\n"
+    glossary.write_bytes(b"# Glossary\r\n\r\nsecond\r\n")
+    assert work.refresh_notebooks() == []
+    assert "second" in text(copy)
+    copy.write_text("my notes", encoding="utf-8")
+    glossary.write_bytes(b"# Glossary\r\n\r\nthird\r\n")
+    for _ in range(2):
+        assert work.refresh_notebooks() == ["glossary.md has changes of yours and stays; the course's newer one is glossary.newer.md."]
+        assert text(copy) == "my notes"
+        assert "third" in text(work.path / "glossary.newer.md")
+
+
 def test_an_untouched_copy_is_renewed(work, course):
     work.refresh_notebooks()
     course.publish("01", "second")

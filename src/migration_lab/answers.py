@@ -44,6 +44,7 @@ def solution(exercise: Exercise, workspace: Workspace) -> dict[str, str]:
             f"The solution of {exercise.id} opens when you pass, or after {HONEST_TRIES} honest tries "
             f"({tries} so far). `%hint {exercise.id}` helps until then."
         )
+    progress.saw_solution(exercise)
     folder = exercise.folder / "solution"
     return {path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8") for path in files_in(folder)}
 

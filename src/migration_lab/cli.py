@@ -59,6 +59,7 @@ def parser() -> argparse.ArgumentParser:
     watch.add_argument("alembic", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     verb(locks)
     verb(progress)
+    verb(template, "DIR")
     verb(doctor)
     verb(stop)
     return whole
@@ -176,11 +177,28 @@ def locks(options, rest):
 
 
 def progress(options, rest):
-    """show what is done and what is next"""
+    """show what is done and what is next, and write what was learned into a page to keep"""
     from .progress import Progress, report
+    from .summary import keep
     from .workspace import Workspace
 
-    print(report(Progress(Workspace())))
+    progress = Progress(Workspace())
+    print(report(progress))
+    print(keep(progress))
+
+
+def template(options, rest):
+    """write a production-ready Alembic project into a folder, where it needs no lab; nothing is overwritten"""
+    import shlex
+    from pathlib import Path
+
+    from .template import write
+
+    if not options.words:
+        raise LabError("Into which folder? For example: lab template my_project")
+    written = write(Path(options.words).expanduser())
+    print(f"Written into {options.words}:", *(f"  {name.as_posix()}" for name in written), sep="\n")
+    print(f"Next: cd {shlex.quote(options.words)}, set DATABASE_URL to an empty database, and: alembic upgrade head")
 
 
 def doctor(options, rest):

@@ -20,6 +20,13 @@ class LabError(Exception):
         return str(self).splitlines()
 
 
+class Interrupted(KeyboardInterrupt):
+    """The person at the keyboard stopped it, and needs no traceback to know; it still stops "Run All"."""
+
+    def _render_traceback_(self) -> list[str]:
+        return ["Interrupted."]
+
+
 # What to do about PostgreSQL's refusals that a learner meets outside their own SQL, by SQLSTATE.
 # https://www.postgresql.org/docs/18/errcodes-appendix.html
 MENDS = {

@@ -24,10 +24,11 @@ from sqlalchemy import event
 from . import answers, chart, command, grading, locktree, look, revisions
 from . import lesson as lessons
 from .course import Exercise, Lesson, find_exercise, find_lesson
-from .errors import LabError, in_words
+from .errors import Interrupted, LabError, in_words
 from .progress import Progress, report
 from .runner import Runner
 from .sessions import Sessions
+from .summary import keep
 from .trace import Trace
 from .traffic import Traffic, asked
 from .workspace import Workspace
@@ -42,14 +43,19 @@ INSTEAD_OF_SQL = {
     "pgspecial": "%sql knows SQL only. psql's own commands work in a shell: !psql -c '\\d users'",
 }
 
+LOST = ("OperationalError:", "AdminShutdown:", "CrashShutdown:")  # psycopg's names of what ends a session
+
 
 def verb(method: Callable) -> Callable:
     """Let a magic fail in words."""
 
     @functools.wraps(method)
     def speaking(*arguments, **named):
-        with in_words():
-            return method(*arguments, **named)
+        try:
+            with in_words():
+                return method(*arguments, **named)
+        except KeyboardInterrupt:
+            raise Interrupted from None
 
     return speaking
 
@@ -88,19 +94,19 @@ class LabMagics(Magics):
     @verb
     def alembic(self, line: str) -> None:
         """%alembic …: Alembic's command line, in the place that is open."""
-        project, arguments = self._place().project, _arguments("alembic", line)
-        with self._watching(line) if self.under_traffic else nullcontext():
-            command.run(arguments, project, sys.stdout)
+        place, arguments = self._place(), _arguments("alembic", line)
+        with _server_named(place), self._watching(line) if self.under_traffic else nullcontext():
+            command.run(arguments, place.project, sys.stdout)
 
     @line_magic
     @verb
     def xray(self, line: str) -> None:
         """%xray …: Alembic's command line, and what each statement of it did to the server."""
-        project, arguments = self._place().project, _arguments("xray", line)
+        place, arguments = self._place(), _arguments("xray", line)
         trace = None
         try:
-            with self._watching(line) as trace:
-                command.run(arguments, project, sys.stdout)
+            with _server_named(place), self._watching(line) as trace:
+                command.run(arguments, place.project, sys.stdout)
         finally:
             if trace:
                 display(trace)
@@ -213,8 +219,10 @@ class LabMagics(Magics):
     @line_magic
     @verb
     def progress(self, line: str) -> None:
-        """%progress: what is done, what is next."""
-        print(report(Progress(Workspace())))
+        """%progress: what is done, what is next; and what was learned, as a page to keep."""
+        progress = Progress(Workspace())
+        print(report(progress))
+        print(keep(progress))
 
     @contextmanager
     def _watching(self, line: str) -> Iterator[Trace]:
@@ -256,6 +264,7 @@ class LabMagics(Magics):
     def _place(self) -> lessons.Opened:
         if self.opened is None:
             raise LabError("No lesson is open in this notebook. Run its first cell, or `%lesson NUMBER`, then try again.")
+        Progress(self.opened.workspace).seen(self.opened.place)
         return self.opened
 
     def _exercise(self, words: str, verb: str) -> Exercise:
@@ -267,6 +276,20 @@ class LabMagics(Magics):
 
 def register(shell: InteractiveShell) -> None:
     shell.register_magics(LabMagics(shell))
+
+
+@contextmanager
+def _server_named(place: lessons.Opened) -> Iterator[None]:
+    """Where a command lost its session because the server is gone, say so below the command's own words."""
+    try:
+        yield
+    except command.AlembicError as error:
+        if error.sentence.startswith(LOST):
+            try:
+                place.server.connect().close()
+            except LabError as gone:
+                raise LabError(f"{error}\n{gone}") from None
+        raise
 
 
 def _compiled(shell: InteractiveShell, cell: str) -> list[CodeType]:

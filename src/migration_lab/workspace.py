@@ -62,14 +62,15 @@ class Workspace:
     # Notebooks
 
     def refresh_notebooks(self) -> list[str]:
-        """Lay the course's notebooks into the workspace; returns a sentence for each that was not simply renewed.
+        """Lay the course's notebooks and its glossary into the workspace.
 
-        A notebook whose cells the learner has changed stays, and a newer lesson is laid beside it as ``*.newer.ipynb``.
+        Returns a sentence for each that was not simply renewed: what the learner has changed stays, and the newer one
+        is laid beside it as ``*.newer.ipynb``.
         """
         with self.locked("notebooks"):
             delivered = self.read_json("notebooks.json", {})
             sentences = []
-            for source in sorted(NOTEBOOKS.glob("*.ipynb")):
+            for source in sorted([*NOTEBOOKS.glob("*.ipynb"), *NOTEBOOKS.glob("*.md")]):
                 sentences += self._refresh_notebook(source, delivered)
             for source in sorted(NOTEBOOKS.glob("images/*.svg")):
                 self._refresh_picture(source)
@@ -88,7 +89,7 @@ class Workspace:
             if delivered.get(source.name) == newest:
                 return []
             if cells_digest(copy) not in (newest, delivered.get(source.name)):
-                beside = copy.with_suffix(".newer.ipynb")
+                beside = copy.with_suffix(f".newer{copy.suffix}")
                 sentence = f"{copy.name} has changes of yours and stays; the course's newer one is {beside.name}."
                 if beside.exists() and delivered.get(beside.name) == newest:
                     return [sentence]
@@ -99,10 +100,11 @@ class Workspace:
         return []
 
     def _deliver(self, source: Path, copy: Path, delivered: dict[str, str]) -> Path | None:
-        """Lay a notebook of the course. What stood there is saved; returns where."""
+        """Lay a file of the course. What stood there is saved; returns where."""
         saved = self.back_up(copy)
         write_whole(copy, source.read_text(encoding="utf-8"))
-        trust(copy)
+        if copy.suffix == ".ipynb":
+            trust(copy)
         delivered[copy.name] = cells_digest(source)
         self.write_json("notebooks.json", delivered)
         return saved
@@ -110,7 +112,7 @@ class Workspace:
     # Backups
 
     def back_up(self, path: Path) -> Path | None:
-        """Save a file or folder under ``backups/``, unless its newest backup is the same already.
+        """Save a file or folder under ``backups/``, unless one of its backups is the same already.
 
         Returns where it is saved, or None where there is nothing in it to save.
         """
@@ -118,9 +120,10 @@ class Workspace:
             return None
         self.backups.mkdir(exist_ok=True)
         digest = content_digest(path)
-        earlier = sorted(self.backups.glob(f"{path.stem}-*{path.suffix}"))
-        if earlier and content_digest(earlier[-1]) == digest:
-            return earlier[-1]
+        # All of them: a clock that jumped may have put them in any order.
+        for earlier in self.backups.glob(f"{path.stem}-*{path.suffix}"):
+            if content_digest(earlier) == digest:
+                return earlier
         target = self._backup_name(path)
         with tempfile.TemporaryDirectory(dir=self.backups, prefix=".saving-") as saving:
             if path.is_dir():
@@ -195,13 +198,13 @@ def content_digest(path: Path) -> str:
 def cells_digest(notebook: Path) -> str:
     """A digest of what a person writes in a notebook: its cells' text, not their outputs.
 
-    A file that is no notebook any more counts as changed by its bytes.
+    A file that is no notebook, or none any more, counts by its text; git may have given that other ends of lines.
     """
     try:
         cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
         text = json.dumps([[cell["cell_type"], "".join(cell["source"])] for cell in cells])
     except (ValueError, KeyError, TypeError):
-        return content_digest(notebook)
+        return hashlib.sha256(notebook.read_bytes().replace(b"\r\n", b"\n")).hexdigest()
     return hashlib.sha256(text.encode()).hexdigest()
 
 
