@@ -19,13 +19,15 @@ NOTEBOOKS = ROOT / "notebooks"
 class Exercise:
     """One folder under ``notebooks/exercises/``.
 
-    ``starter``, ``solution`` and each folder of ``wrong`` hold files by their path in an Alembic project.
+    ``starter``, ``solution`` and each folder of ``wrong`` hold files by their path in an Alembic project. ``project`` is the
+    one that they are laid over: "project", which every lesson gets, or "take_home", which `lab template` writes.
     """
 
     id: str
     title: str
     lesson: str
     start: str
+    project: str
     hints: tuple[str, ...]
     round_trip: bool
     folder: Path
@@ -169,6 +171,7 @@ def _exercise(name: str, lesson: dict) -> Exercise:
         title=entry["title"],
         lesson=lesson["number"],
         start=entry.get("start", lesson["start"]),
+        project=entry.get("project", "project"),
         hints=tuple(entry["hints"]),
         round_trip=entry.get("round_trip", True),
         folder=folder,

@@ -13,17 +13,19 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from psycopg import Connection, sql
+from psycopg import Connection, Error, sql
 from psycopg.errors import ObjectInUse
 
 from .course import Exercise, Lesson
+from .errors import LabError, sqlstate
 from .postgres import Server, environment
 from .workspace import content_digest, files_in
 
 HERE = Path(__file__).parent
+DISK_FULL = "53100"
 ROWS = {
     "empty": {},
     "small": {"users": 1_000, "products": 1_000, "orders": 1_000},
@@ -31,9 +33,9 @@ ROWS = {
 }
 
 
-def lay_project(folder: Path, start: str) -> None:
-    """Fill a folder with the Alembic project of a start state: the kit's, and the shop's revisions unless it is empty."""
-    shutil.copytree(HERE / "project", folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+def lay_project(folder: Path, start: str, project: str = "project") -> None:
+    """Fill a folder with an Alembic project of the kit's, and the shop's revisions unless the start state is empty."""
+    shutil.copytree(HERE / project, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
     versions = folder / "migrations" / "versions"
     versions.mkdir(exist_ok=True)
     if ROWS[start]:
@@ -44,18 +46,19 @@ def lay_project(folder: Path, start: str) -> None:
 
 def lay_start(folder: Path, place: Lesson | Exercise) -> None:
     """Fill a folder with the files that a lesson or an exercise begins with."""
-    if isinstance(place, Lesson) and not place.project:
-        folder.mkdir(exist_ok=True)
-        return
-    lay_project(folder, place.start)
     if isinstance(place, Exercise):
+        lay_project(folder, place.start, place.project)
         shutil.copytree(place.folder / "starter", folder, dirs_exist_ok=True)
+    elif place.project:
+        lay_project(folder, place.start)
+    else:
+        folder.mkdir(exist_ok=True)
 
 
 def create_database(server: Server, name: str, start: str) -> None:
     """Make a database at a start state; one of that name, with its sessions, is dropped first."""
     template = ensure_template(server, start)
-    with server.connect() as session:
+    with _patient(server) as session:
         drop_database(session, name)
         # The large state would be written twice, once as WAL, by the default strategy.
         strategy = sql.SQL("FILE_COPY" if start == "large" else "WAL_LOG")
@@ -78,13 +81,20 @@ def ensure_template(server: Server, start: str) -> str:
     """The name of the template database of a start state, which is built now if the server has none."""
     if start == "empty":
         return "template0"
-    with server.connect() as session:
+    with _patient(server) as session:
         name = template_name(start, session.info.user)
         if not _exists(session, name):
             with _building(session, name):
                 if not _exists(session, name):
                     _build(server, session, name, start)
     return name
+
+
+def _patient(server: Server, database: str | None = None) -> Connection:
+    """A session whose statements may take their time, however little the role or PGOPTIONS give to others."""
+    session = server.connect(database)
+    session.execute("SET statement_timeout = 0; SET lock_timeout = 0")
+    return session
 
 
 def template_name(start: str, role: str) -> str:
@@ -102,7 +112,8 @@ def _building(session: Connection, name: str) -> Iterator[None]:
     try:
         yield
     finally:
-        session.execute("SELECT pg_advisory_unlock(%s)", [key])
+        with suppress(Error):  # a session that is lost holds nothing any more
+            session.execute("SELECT pg_advisory_unlock(%s)", [key])
 
 
 def _build(server: Server, session: Connection, name: str, start: str) -> None:
@@ -117,13 +128,23 @@ def _build(server: Server, session: Connection, name: str, start: str) -> None:
         _migrate(server, making, start)
         _load(server, making, start)
         session.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(making), sql.Identifier(name)))
-    except BaseException:
-        drop_database(session, making)
+    except BaseException as error:
+        with suppress(Error, LabError):  # why it failed is the thing to tell; what is left, the next build drops
+            if sqlstate(error) == DISK_FULL:
+                _empty(server, making)
+            else:
+                drop_database(session, making)
         raise
     # Nobody may connect to it: a session in a template keeps it from being cloned.
     session.execute(
         sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(sql.Identifier(name)),
     )
+
+
+def _empty(server: Server, making: str) -> None:
+    """Give back the room of a build. To drop it takes a checkpoint, and one without room ends the server for everybody."""
+    with server.connect(making) as half:
+        half.execute("DROP SCHEMA public CASCADE")
 
 
 def _migrate(server: Server, database: str, start: str) -> None:
@@ -139,7 +160,7 @@ def _load(server: Server, database: str, start: str) -> None:
     script = (HERE / "shop" / "data.sql").read_text(encoding="utf-8")
     for table, count in ROWS[start].items():
         script = script.replace(f":{table}", str(count))
-    with server.connect(database) as session:
+    with _patient(server, database) as session:
         session.execute(script)
         # Frozen and analyzed, so that every clone begins with the same plans and owes no vacuum.
         session.execute("VACUUM (FREEZE, ANALYZE)")

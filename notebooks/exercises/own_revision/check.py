@@ -1,0 +1,171 @@
+"""An item may have a sku: checked, one live item's own, and added while items are read and written and a report runs."""
+
+import threading
+
+import psycopg
+
+from migration_lab.command import AlembicError
+from migration_lab.grading import Graded, NotYet
+from migration_lab.schema import snapshot
+from migration_lab.trace import Trace
+
+GIVEN = "002_items"
+TABLE = "public.example_items"
+CHECK = "ck_example_items_sku_1_to_20_characters"
+INDEX = "uq_example_items_sku_live"
+BUILD_WAITS = 2.5  # seconds, longer than env.py's lock_timeout
+ITEM = "INSERT INTO example_items (user_id, name, sku) VALUES (1, 'a pen', {0}), (1, 'a cup', {1})"
+CODE = "'S1'"
+BUILDING = "SELECT 1 FROM pg_stat_progress_create_index WHERE datname = current_database()"
+VALIDATING = "ShareUpdateExclusiveLock"
+BLOCKING = ("AccessExclusiveLock", "ShareRowExclusiveLock", "ShareLock")
+
+
+def check(db: Graded) -> None:
+    column_is_there(db)
+    check_is_there(db)
+    live_items_have_their_own(db)
+    models_agree(db)
+    way_back_leaves_nothing(db)
+    nobody_waits_for_a_scan(beside_a_report(db))
+
+
+def column_is_there(db: Graded) -> None:
+    if "sku" not in db.schema.tables["example_items"].columns:
+        raise NotYet("example_items has no column sku after the upgrade.")
+    if refused := db.refusal("INSERT INTO example_items (user_id, name) VALUES (1, 'a pen')"):
+        raise NotYet(
+            f"code that knows no sku can't add an item any more: {refused.diag.message_primary}. "
+            "It runs until the new code is everywhere; so a sku may be NULL."
+        )
+
+
+def check_is_there(db: Graded) -> None:
+    checks = db.schema.tables["example_items"].constraints
+    found = next((name for name in checks if "sku" in name and checks[name].kind == "check"), None)
+    if found is None:
+        raise NotYet("there is no check on sku: autogenerate does not see those, and models.py has one.")
+    if found != CHECK:
+        raise NotYet(
+            f"the check is named {found}, and by the project's rule it is {CHECK}. The models' naming convention puts "
+            'the prefix before it: say "sku_1_to_20_characters".'
+        )
+    if not checks[found].validated:
+        raise NotYet(
+            f"nobody has validated {CHECK} (pg_constraint.convalidated is false): it holds new rows to the rule and "
+            "proves nothing of those that were there."
+        )
+    for sku, says in [("''", "an empty sku"), ("repeat('x', 21)", "a sku of 21 characters")]:
+        if db.refusal(ITEM.format(sku, "NULL")) is None:
+            raise NotYet(f"{says} was taken. The check in models.py says what a sku is.")
+    if refused := db.refusal(ITEM.format("repeat('x', 20)", "'x'")):
+        raise NotYet(f"skus of 20 characters and of one were refused: {refused.diag.message_primary}.")
+
+
+def live_items_have_their_own(db: Graded) -> None:
+    index = db.schema.tables["example_items"].indexes.get(INDEX)
+    if index is None:
+        raise NotYet(f"example_items has no index {INDEX} after the upgrade.")
+    if not index.valid:
+        raise NotYet(f"{INDEX} is INVALID: its build failed and what it left was kept.")
+    if db.refusal(ITEM.format(CODE, CODE)) is None:
+        raise NotYet(f"two live items got the same sku. {INDEX} is: {index.definition}.")
+    deleted = f"INSERT INTO example_items (user_id, name, sku, deleted_at) VALUES (1, 'a pen', {CODE}, now())"
+    if refused := db.refusal(f"{deleted}; {ITEM.format('NULL', CODE)}"):
+        raise NotYet(
+            f"a deleted item keeps its sku for ever: {refused.diag.message_primary}. The rule is about live items, "
+            "those WHERE deleted_at IS NULL."
+        )
+
+
+def models_agree(db: Graded) -> None:
+    try:
+        db.alembic("check")
+    except AlembicError as error:
+        raise NotYet(f"`alembic check` finds that the database is not what models.py says. {error.sentence}") from None
+
+
+def way_back_leaves_nothing(db: Graded) -> None:
+    try:
+        db.alembic("downgrade", GIVEN)
+    except AlembicError as error:
+        raise NotYet(f"there is no way back to {GIVEN}: {error.sentence}") from None
+    items = snapshot(db.session).tables["example_items"]
+    left = [name for things in (items.columns, items.constraints, items.indexes) for name in things if "sku" in name]
+    if left:
+        raise NotYet(f"the database is back at {GIVEN}, and example_items still has {', '.join(left)}.")
+
+
+def beside_a_report(db: Graded) -> Trace:
+    """Once more, while somebody reads another table in one long transaction, which a concurrent build waits for."""
+    with db.connect() as report:
+        report.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        report.execute("SELECT count(*) FROM users")
+        done = threading.Event()
+        end = threading.Thread(target=end_after_a_build_has_waited, args=(db, report, done))
+        end.start()
+        try:
+            trace, failure = db.alembic("upgrade", "head"), None
+        except AlembicError as error:
+            trace, failure = error.trace, error.sentence
+        finally:
+            done.set()
+            end.join()
+    invalid = db.value("SELECT NOT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)", INDEX)
+    said = "a report had a transaction open for some seconds, and the build of the index waited for it"
+    timeout = "Nobody waits for a build that waits: take its lock_timeout away."
+    if failure and invalid:
+        raise NotYet(
+            f"{said} no longer than lock_timeout. It left {INDEX} INVALID, and the next try met it: {failure}. {timeout}"
+        )
+    if failure:
+        raise NotYet(f"{said}; then the upgrade failed: {failure}. {timeout}")
+    if invalid:
+        raise NotYet(
+            f"{said} no longer than lock_timeout. It left {INDEX} INVALID, the next try passed over it, and Alembic says "
+            f"that all is well. {timeout}"
+        )
+    return trace
+
+
+def end_after_a_build_has_waited(db: Graded, report: psycopg.Connection, done: threading.Event) -> None:
+    with db.connect() as look:
+        while not done.wait(0.05) and look.execute(BUILDING).fetchone() is None:
+            pass
+        done.wait(BUILD_WAITS)
+        report.execute("COMMIT")
+
+
+def nobody_waits_for_a_scan(trace: Trace) -> None:
+    """That no lock which stops writes is held while the items are read."""
+    for transaction in trace.transactions:
+        held: list[str] = []
+        for one in transaction.statements:
+            taken = [lock.mode for lock in one.locks if lock.relation == TABLE]
+            held += [mode for mode in taken if mode in BLOCKING]
+            if one.built and held:
+                raise NotYet(
+                    f"x-ray saw {held[0]} on example_items, which blocks writes while the index is built. "
+                    "LOCKS.md has the row; CHECKLIST.md has the form for a table in use."
+                )
+            if TABLE in one.scanned and held and VALIDATING in taken:
+                raise NotYet(
+                    f"x-ray saw every item read under {held[0]}, which an earlier statement of the same transaction "
+                    "had taken. A lock is held until the commit: validate in the next revision."
+                )
+            if TABLE in one.scanned and held:
+                raise NotYet(
+                    f"x-ray saw every item read under {held[0]}, for a check that was not NOT VALID: all who come "
+                    "meanwhile wait. LOCKS.md has the two rows that are gentler."
+                )
+            if TABLE in one.rewrote:
+                raise NotYet("the server wrote every item anew, under a lock that stops all who come meanwhile.")
+
+
+def explain(error) -> str | None:
+    if error.sqlstate == "25001":
+        return "A revision runs in a transaction, and what is CONCURRENT makes several of its own. Step out first."
+    return None
+
+
+PASSED = "checked, proved, unique among live items; nobody waited for it, and the long report was no harm."

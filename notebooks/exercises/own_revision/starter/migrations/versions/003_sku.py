@@ -1,0 +1,36 @@
+"""Give an item a sku
+
+Locks: TODO
+Back: TODO
+
+Revision ID: 003_sku
+Revises: 002_items
+Create Date: 2026-04-20 10:00:00.000000+00:00
+
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+# revision identifiers, used by Alembic
+revision = "003_sku"
+down_revision = "002_items"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    # TODO: this is what autogenerate wrote, and items are read and written all day
+    op.add_column("example_items", sa.Column("sku", sa.Text(), nullable=True))
+    op.create_index(
+        "uq_example_items_sku_live",
+        "example_items",
+        ["sku"],
+        unique=True,
+        postgresql_where=sa.text("deleted_at IS NULL"),
+    )
+
+
+def downgrade() -> None:
+    op.drop_index("uq_example_items_sku_live", "example_items")
+    op.drop_column("example_items", "sku")
