@@ -27,6 +27,8 @@ max_connections = 200
 timezone = 'UTC'
 log_timezone = 'UTC'
 """
+if sys.platform != "win32":  # a killed kernel's statement ends soon, with its locks; PostgreSQL on Windows can't tell
+    SETTINGS += "client_connection_check_interval = '2s'\n"
 
 
 def programs() -> Path:
@@ -106,6 +108,7 @@ class Embedded:
 
     def _initdb(self) -> None:
         """Make the data directory whole or not at all: a half-made one has no PG_VERSION under its final name."""
+        _end_orphans(self.data)  # a server whose data was deleted would write its last words into the new one's
         making = self.home / "making"
         shutil.rmtree(making, ignore_errors=True)
         shutil.rmtree(self.data, ignore_errors=True)

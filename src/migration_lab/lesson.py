@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,11 +104,26 @@ def lay_files(place: Lesson | Exercise, project: Path, reset: bool, workspace: W
 
 
 def empty(folder: Path) -> None:
+    """Delete what is in a folder, read-only files and folders too: git makes such ones."""
+    handler = {"onexc" if sys.version_info >= (3, 12) else "onerror": _delete_read_only}
     for path in folder.iterdir():
         if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
+            shutil.rmtree(path, **handler)
         else:
-            path.unlink()
+            try:
+                path.unlink()
+            except PermissionError:
+                _delete_read_only(os.unlink, str(path))
+
+
+def _delete_read_only(delete: Callable, path: str, *_) -> None:
+    """Called where ``delete`` was refused: Windows keeps read-only files, other systems what is in a read-only folder."""
+    if delete not in (os.unlink, os.rmdir):
+        raise  # a folder that can't be read, so that nothing in it was saved
+    for place in (os.path.dirname(path), path):
+        if not os.path.islink(place):
+            os.chmod(place, os.stat(place).st_mode | stat.S_IRWXU)
+    delete(path)
 
 
 def database_exists(running: Server, database: str) -> bool:

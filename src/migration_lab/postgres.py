@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from sqlalchemy import URL
 
 OLDEST = 15
+SILENT = "no PostgreSQL answers there"
+NOBODY = "nothing listens there"
+NOT_READY = "it is not ready yet"
+READY_WITHIN = 30  # seconds: a server that was killed, or met a full disk, first makes good what it had begun
 
 # What a refused session means and what to do, by what libpq or the server says. A refusal in another language, or one
 # that is not here, is passed on as it was said.
@@ -28,12 +33,12 @@ REFUSALS = {
         "to that one, or make the volume anew with `docker compose down --volumes`, which drops the lessons' databases.",
     ),
     r"Connection refused|No such file or directory|could not connect to server": (
-        "nothing listens there",
+        NOBODY,
         "Start that server, or correct the host and the port.",
     ),
     r"failed to resolve host|could not translate host name": ("there is no host of that name", "Correct the host."),
     r"timeout|timed out|No route to host|unreachable|closed the connection unexpectedly|invalid response to SSL": (
-        "no PostgreSQL answers there",
+        SILENT,
         "Check the host, the port, and any VPN or firewall on the way.",
     ),
     r'database ".*" does not exist': (
@@ -54,7 +59,7 @@ REFUSALS = {
         "Shut down kernels that you don't need, then try again.",
     ),
     r"role \".*\" does not exist": ("it has no such role", "Correct the role in the URL."),
-    r"starting up|shutting down|recovery mode": ("it is not ready yet", "Try again in a moment."),
+    r"starting up|shutting down|recovery mode|not yet accepting": (NOT_READY, "Try again in a moment."),
 }
 
 
@@ -77,7 +82,13 @@ class Server:
 
         Raises LabError where the server does not answer.
         """
-        return connect(self.url if database is None else self.database_url(database), **options)
+        try:
+            return connect(self.url if database is None else self.database_url(database), **options)
+        except LabError as refusal:
+            if self.kind == "embedded" and NOBODY in str(refusal):
+                ended = f"PostgreSQL at {where(self.url)} has ended. Open your lesson again: that starts it."
+                raise LabError(ended) from None
+            raise
 
 
 def server(choice: str | None = None, workspace: Workspace | None = None) -> Server:
@@ -87,18 +98,29 @@ def server(choice: str | None = None, workspace: Workspace | None = None) -> Ser
     listen on a port is never guessed. Raises LabError where it can't be had or is older than PostgreSQL 15.
     """
     kind, address = chosen(choice)
+    until = time.monotonic() + READY_WITHIN
+    while True:
+        url = _started(kind, address, workspace)
+        try:
+            return meet(kind, url)
+        except LabError as refusal:
+            passing = (NOT_READY, NOBODY, SILENT) if kind == "embedded" else (NOT_READY,)
+            if time.monotonic() > until or not any(meaning in str(refusal) for meaning in passing):
+                raise
+        time.sleep(0.1)
+
+
+def _started(kind: str, address: str | None, workspace: Workspace | None) -> URL:
     if kind == "embedded":
         from .embedded import Embedded
 
-        url = as_url(**Embedded(workspace or Workspace()).start())
-    elif kind == "docker":
+        return as_url(**Embedded(workspace or Workspace()).start())
+    if kind == "docker":
         from . import compose
 
         with (workspace or Workspace()).locked("postgres"):  # two `up` at once make two networks of one name
-            url = as_url(**compose.start())
-    else:
-        url = parse(address)
-    return meet(kind, url)
+            return as_url(**compose.start())
+    return parse(address)
 
 
 def meet(kind: str, url: URL) -> Server:
