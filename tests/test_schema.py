@@ -82,7 +82,7 @@ CHANGES = [
     ("ALTER TABLE users ALTER bio SET STATISTICS 500", "ALTER TABLE users ALTER bio SET STATISTICS -1",
      "column users.bio has settings (STATISTICS 500), had none"),
     ("COMMENT ON COLUMN users.bio IS 'about'", "COMMENT ON COLUMN users.bio IS NULL",
-     "column users.bio has comment about, had none"),
+     "column users.bio has comment 'about', had none"),
     # tables
     ("CREATE TABLE reviews (id serial PRIMARY KEY, words text UNIQUE)", "DROP TABLE reviews",
      "table reviews was added: id, words"),
@@ -105,7 +105,7 @@ CHANGES = [
     ("CREATE TABLE typed OF pair", "DROP TABLE typed",
      "table typed was added: a, b"),
     ("COMMENT ON TABLE users IS 'people'", "COMMENT ON TABLE users IS NULL",
-     "table users has comment people, had none"),
+     "table users has comment 'people', had none"),
     # partitions
     (f"CREATE TABLE march PARTITION OF events {FEBRUARY}", "DROP TABLE march",
      "partition march was added: day, id"),
@@ -148,7 +148,7 @@ CHANGES = [
      "constraint orders_user_id_fkey on orders is FOREIGN KEY (user_id) REFERENCES users(id) DEFERRABLE, "
      "was FOREIGN KEY (user_id) REFERENCES users(id)"),
     ("COMMENT ON CONSTRAINT total ON orders IS 'paid'", "COMMENT ON CONSTRAINT total ON orders IS NULL",
-     "constraint total on orders has comment paid, had none"),
+     "constraint total on orders has comment 'paid', had none"),
     # indexes
     ("CREATE INDEX low ON users (lower(email) DESC) WHERE score > 3", "DROP INDEX low",
      "index low was added: CREATE INDEX low ON public.users USING btree (lower((email)::text) DESC) WHERE (score > 3)"),
@@ -157,7 +157,7 @@ CHANGES = [
     ("ALTER TABLE users CLUSTER ON ux", "ALTER TABLE users SET WITHOUT CLUSTER",
      "index ux has settings (CLUSTER), had none"),
     ("COMMENT ON INDEX ix IS 'quick'", "COMMENT ON INDEX ix IS NULL",
-     "index ix has comment quick, had none"),
+     "index ix has comment 'quick', had none"),
     # types
     ("ALTER TYPE mood ADD VALUE 'glad' BEFORE 'ok'", None,
      "type mood has labels (sad, glad, ok), had (sad, ok)"),
@@ -172,7 +172,7 @@ CHANGES = [
     ("ALTER DOMAIN age DROP CONSTRAINT grown", "ALTER DOMAIN age ADD CONSTRAINT grown CHECK (VALUE > 0)",
      "type age is without that, was CONSTRAINT grown CHECK ((VALUE > 0))"),
     ("COMMENT ON TYPE mood IS 'felt'", "COMMENT ON TYPE mood IS NULL",
-     "type mood has comment felt, had none"),
+     "type mood has comment 'felt', had none"),
     # views
     ("CREATE OR REPLACE VIEW firsts AS SELECT email FROM users LIMIT 6",
      "CREATE OR REPLACE VIEW firsts AS SELECT email FROM users LIMIT 5",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import runpy
 import shutil
 import tempfile
 import threading
@@ -98,6 +99,7 @@ class Graded:
 
         Raises AlembicError, with its ``trace``, where the command fails.
         """
+        self.command = " ".join(("alembic", *arguments))
         variables = environment(self.running.database_url(self.database)) | {"PYTHONDONTWRITEBYTECODE": "1"}
         try:
             return self.runner.alembic(arguments, self.project, variables, SECONDS)
@@ -225,12 +227,12 @@ def _graded(exercise: Exercise, running: Server, database: str, project: Path) -
             graded.upgrade()
             said = checks.check(graded)
             if exercise.round_trip:
-                _round_trip(graded)
+                _round_trip(graded, _given(exercise))
         except NotYet as finding:
             return Grade(exercise, Outcome.NOT_YET, str(finding))
         except AlembicError as error:
             meaning = checks.explain(error) if hasattr(checks, "explain") else None
-            return Grade(exercise, Outcome.COULD_NOT_RUN, f"`alembic upgrade head` failed.\n{_quoted(error)}{_below(meaning)}")
+            return Grade(exercise, Outcome.COULD_NOT_RUN, f"`{graded.command}` failed.\n{_quoted(error)}{_below(meaning)}")
         except Stopped as end:
             return Grade(exercise, Outcome.COULD_NOT_RUN, f"{end}. Nothing of the lab was harmed.")
         except LabError:
@@ -252,14 +254,23 @@ def _unforeseen(error: Exception, graded: Graded) -> str:
     return f"the upgrade ran, but the check could not look at the database ({sentence(error)}).\n  {why}"
 
 
-def _round_trip(graded: Graded) -> None:
-    """Down must lead back to the start, and up again to the same goal. Raises NotYet where it does not."""
+def _round_trip(graded: Graded, given: str | None) -> None:
+    """Down must lead back to the start, and up again to the same goal. Raises NotYet where it does not.
+
+    The journey stops at the revision that came with the exercise: further down, its tables go, and take along what the
+    learner's downgrade() has left.
+    """
+    if given:
+        _downgrade(graded, given)
+        stop = snapshot(graded.session)
     try:
-        graded.alembic("downgrade", graded.start_revision or "base")
-    except AlembicError as error:
+        _downgrade(graded, graded.start_revision or "base")
+    except NotYet as failure:
+        if not given:
+            raise
         raise NotYet(
-            f"the upgrade is right, but `alembic downgrade` failed.\n{_quoted(error)}\n"
-            "  Without a way back, a bad release can't be rolled back."
+            f"downgrade() ran, and does not lead back to {given}: the way further down is closed now.\n"
+            + str(failure).split("\n", 1)[1]
         ) from None
     if left := diff(graded.start, snapshot(graded.session)):
         raise NotYet(
@@ -267,11 +278,38 @@ def _round_trip(graded: Graded) -> None:
             f"{_listed(left)}\n  downgrade() takes back all that upgrade() did, and no more."
         )
     try:
+        if given:
+            graded.alembic("upgrade", given)
+            if left := diff(snapshot(graded.session), stop):
+                raise NotYet(
+                    f"the upgrade is right, but the downgrade does not lead back to {given}:"
+                    f"{_listed(left)}\n  downgrade() takes back all that upgrade() did, and no more."
+                )
         graded.alembic("upgrade", "head")
     except AlembicError as error:
         raise NotYet(f"up and down work once, but the second upgrade failed.\n{_quoted(error)}") from None
     if left := diff(graded.schema, snapshot(graded.session)):
         raise NotYet(f"the second upgrade leads elsewhere than the first:{_listed(left)}")
+
+
+def _downgrade(graded: Graded, revision: str) -> None:
+    try:
+        graded.alembic("downgrade", revision)
+    except AlembicError as error:
+        raise NotYet(
+            f"the upgrade is right, but `alembic downgrade` failed.\n{_quoted(error)}\n"
+            "  Without a way back, a bad release can't be rolled back."
+        ) from None
+
+
+def _given(exercise: Exercise) -> str | None:
+    """The last revision that came with the exercise and is no part of the answer; None where there is none, or two."""
+    versions = Path("migrations", "versions")
+    starter, solution = (exercise.folder / folder / versions for folder in ("starter", "solution"))
+    files = [file for file in starter.glob("*.py") if not (solution / file.name).exists()]
+    given = {script["revision"]: script["down_revision"] for script in map(runpy.run_path, map(str, files))}
+    last = given.keys() - given.values()
+    return last.pop() if len(last) == 1 else None
 
 
 @contextmanager

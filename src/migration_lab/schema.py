@@ -342,6 +342,8 @@ def _say(attribute: str, value: Any, other: Any = None) -> str:
         return f"({', '.join(value)})" if value else "none"
     if not isinstance(value, str):
         return SAYINGS.get((attribute, value), "none")
+    if attribute == "comment":
+        return repr(value)
     lines, others = value.splitlines(), (other or "").splitlines()
     own = [line for line in lines if line not in others]
     if not own and set(others) - set(lines):

@@ -34,9 +34,9 @@ def the_column_is_there(db: Graded) -> None:
             f"{empty} users that were there before have no phone (NULL), not ''. "
             "A default that comes after the column is for new rows only."
         )
-    invented = db.value("SELECT count(*) FROM users WHERE phone <> ''")
-    if invented:
-        raise NotYet(f"{invented} users that were there before have a phone that is not '': nobody has told us one.")
+    invented = db.rows("SELECT count(*), phone FROM users WHERE phone <> '' GROUP BY phone LIMIT 1")
+    for count, phone in invented:
+        raise NotYet(f"{count} users that were there before have the phone {phone!r}, not an empty one, and nobody has told us one.")
 
 
 def both_versions_sign_people_up(db: Graded) -> None:
@@ -56,7 +56,10 @@ def both_versions_sign_people_up(db: Graded) -> None:
 
 def explain(error) -> str | None:
     if error.sqlstate == "23502":
-        return "The old rows would be NULL: without a default, there is nothing to put into them."
+        return (
+            "The old rows would be NULL: the server knows no default to put into them. `default=` is SQLAlchemy's own, for rows "
+            "that Python inserts; the server's is `server_default=`."
+        )
     return None
 
 

@@ -4,6 +4,11 @@ from migration_lab.grading import Graded, NotYet
 
 GIVEN = "0004_status_check"
 WRITE = "UPDATE orders SET status = %s WHERE id = 1"
+# Puts the word back at once, and leaves a trace where it was taken.
+SLIPS_IN = """DO $$ BEGIN
+    UPDATE orders SET status = 'lost' WHERE id = 3;
+    UPDATE orders SET status = 'complete', total = 0 WHERE id = 3;
+EXCEPTION WHEN check_violation THEN NULL; END $$"""
 
 
 def check(db: Graded) -> None:
@@ -33,6 +38,18 @@ def check(db: Graded) -> None:
             "Let the check come NOT VALID, and prove it in a later transaction."
         )
     at_every_step(db)
+    in_the_queue(db)
+
+
+def in_the_queue(db: Graded) -> None:
+    """Who stands in the queue behind the migration writes as soon as it lets go: is a check there by then?"""
+    db.alembic("downgrade", GIVEN)
+    db.upgrade_beside_writers("UPDATE orders SET total = total WHERE id = 2", SLIPS_IN)
+    if db.value("SELECT total FROM orders WHERE id = 3") == 0:
+        raise NotYet(
+            "a writer who had waited for your migration wrote the status 'lost' in the middle of it: the old check was gone and "
+            "the new one not yet there. In an autocommit_block each statement is a transaction; add and drop in one."
+        )
 
 
 def checks(db: Graded) -> list:

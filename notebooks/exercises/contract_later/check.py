@@ -2,6 +2,7 @@
 
 from migration_lab.command import AlembicError
 from migration_lab.grading import Graded, NotYet
+from migration_lab.schema import snapshot
 
 EXPANDED = "0004_full_name"
 OLD_SIGN_UP = "INSERT INTO users (name, email) VALUES ('Ali Reed', 'ali@example.com') RETURNING full_name"
@@ -33,6 +34,8 @@ def down_again(db: Graded) -> None:
         raise NotYet(f"with what new code wrote meanwhile, the downgrade failed: {error.sentence}.") from None
     if not db.rows("SELECT 1 FROM pg_attribute WHERE attrelid = 'users'::regclass AND attname = 'name' AND NOT attisdropped"):
         raise NotYet("the downgrade gave old code no column name, and old code reads nothing else.")
+    if "full_name" not in snapshot(db.session).tables["users"].columns:
+        raise NotYet("the downgrade took full_name away, and new code, still at work, reads nothing else. Both columns stand after it, as before.")
     without = db.value("SELECT count(*) FROM users WHERE name IS NULL")
     if without:
         raise NotYet(f"{without} users have no name after the downgrade. full_name knows them all: give them back.")

@@ -8,6 +8,7 @@ ORDERS = "SELECT id, user_id, status::text, total, created_at FROM orders ORDER 
 WHY = {
     "type order_status": "A type belongs to no table and stays until it is dropped; the next upgrade would meet it.",
     "function mark_returned()": "A trigger goes with its table; the function that it calls does not.",
+    "column orders.status": "Its type was another one: sa.String(length=20).",
     "index ix_orders_user_id": "upgrade() dropped it: the queries of the old code would read the whole table.",
 }
 
@@ -65,7 +66,7 @@ def why(changes: list) -> str:
     for change in changes:
         if change.object == "column orders.status" and change.kind == "removed":
             return "CASCADE takes all that depends on a type, and so the column, with the status of every order."
-        if change.object == "column orders.status" and change.attribute == "default":
+        if change.object == "column orders.status" and change.attribute == "default" and change.after is None:
             return "The old code adds orders without a status and relies on 'pending'."
     otherwise = "downgrade() takes back all that upgrade() did, and no more."
     return next((WHY[change.object] for change in changes if change.object in WHY), otherwise)

@@ -2,16 +2,18 @@
 
 from migration_lab.grading import Graded, NotYet
 
+TYPES = {"id": "integer", "name": "character varying(100)"}
+
 
 def check(db: Graded) -> None:
     table = db.schema.tables.get("example_items")
     if table is None:
         raise NotYet("the upgrade ran, but there is no table example_items. `upgrade()` should create it.")
-    missing = [name for name in ("id", "name") if name not in table.columns]
+    missing = [name for name in TYPES if name not in table.columns]
     if missing:
         raise NotYet(f"example_items has no column {' and no column '.join(missing)}; it should have id and name.")
-    keys = [key.columns for key in table.constraints.values() if key.kind == "primary key"]
-    if keys != [("id",)]:
+    key = next((key for key in table.constraints.values() if key.kind == "primary key"), None)
+    if key is None or key.columns != ("id",):
         raise NotYet("example_items.id is not the primary key, so nothing keeps two items from having one id.")
     revision = db.revisions()[-1]
     title = (revision.module.__doc__ or "").strip().split("\n")[0]
@@ -25,6 +27,13 @@ def check(db: Graded) -> None:
             f'`alembic history` prints "{title}" for {revision.revision}. It takes the first docstring of the file: '
             "put the one that says what this migration does on top."
         )
+    for name, wanted in TYPES.items():
+        if table.columns[name].type != wanted:
+            raise NotYet(f"example_items.{name} is {table.columns[name].type}, not {wanted}.")
+    if table.columns["name"].nullable:
+        raise NotYet("example_items.name allows NULL, and an item without a name would slip in: nullable=False.")
+    if key.name != "pk_example_items":
+        raise NotYet(f"the primary key is called {key.name}, not pk_example_items: a later migration has to name what it changes.")
 
 
 def explain(error) -> str | None:

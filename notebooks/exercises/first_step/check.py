@@ -13,6 +13,11 @@ def check(db: Graded) -> None:
         if added:
             raise NotYet(f"users has a new column {added[0]}, but none called city. The application asks for city.")
         raise NotYet("users has no column city after the upgrade. `upgrade()` should add it.")
+    city = columns["city"]
+    if city.type != "character varying(50)":
+        raise NotYet(f"users.city is {city.type}; text of up to 50 characters is asked for: sa.String(length=50).")
+    if not city.nullable:
+        raise NotYet("users.city is NOT NULL, so nobody can leave it out. It may be missing: nullable=True.")
 
 
 def explain(error) -> str | None:

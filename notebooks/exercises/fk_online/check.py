@@ -49,6 +49,9 @@ def nobody_waited_for_a_scan(db: Graded) -> None:
             continue
         names = " and ".join(sorted(name.removeprefix("public.") for name in blocked))
         mode = next(iter(blocked.values())).mode
+        builds = [one for one in transaction.statements if one.built]
+        if any(lock.relation in TABLES and lock.mode == mode for one in builds for lock in one.locks):
+            raise NotYet(built_in_the_way(mode, names))
         scans = [one for one in transaction.statements if TABLES & {*one.scanned}]
         if any(lock.relation in TABLES and lock.mode == mode for one in scans for lock in one.locks):
             raise NotYet(
@@ -60,11 +63,15 @@ def nobody_waited_for_a_scan(db: Graded) -> None:
                 f"NOT VALID and VALIDATE ran in one transaction. The first one's {mode} on {names} is held until the "
                 "commit, so writers waited for the scan all the same."
             )
-        if any(one.built for one in transaction.statements):
-            raise NotYet(
-                f"x-ray saw {mode} on {names} while an index was built, which kept every review out. "
-                "`postgresql_concurrently=True` builds beside the writers, in an `autocommit_block()`."
-            )
+        if builds:
+            raise NotYet(built_in_the_way(mode, names))
+
+
+def built_in_the_way(mode: str, names: str) -> str:
+    return (
+        f"x-ray saw {mode} on {names} while an index was built, which kept every review out. "
+        "`postgresql_concurrently=True` builds beside the writers, in an `autocommit_block()`."
+    )
 
 
 def explain(error) -> str | None:

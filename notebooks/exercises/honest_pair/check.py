@@ -86,6 +86,8 @@ def way_back(db: Graded) -> None:
         db.alembic("downgrade", GIVEN)
         if RULE in snapshot(db.session).tables["products"].constraints:
             raise NotYet(f"{RULE} is still there after the downgrade: downgrade() takes back what upgrade() did.")
+        if db.value("SELECT count(*) FROM products WHERE id BETWEEN 8 AND 50 AND deleted_at IS NULL"):
+            raise NotYet("the downgrade took the time of deletion from products that had one. It takes the rule away, and no more.")
         db.alembic("upgrade", "head")
     except AlembicError as error:
         quoted = "\n".join(f"  {line}" for line in str(error).splitlines())

@@ -1,7 +1,12 @@
 """ix_orders_created_at, built beside writers, also beside one that takes its time."""
 
+from contextlib import suppress
+
+import psycopg
+
 from migration_lab.command import AlembicError
 from migration_lab.grading import WRITER_STAYS, Graded, NotYet
+from migration_lab.schema import snapshot
 
 INDEX = "ix_orders_created_at"
 
@@ -19,6 +24,40 @@ def check(db: Graded) -> None:
     waited = beside_a_slow_buyer(db)
     if waited > 1:
         raise NotYet(f"an order that came in while the index was built waited {waited:.1f} s: {why(db)}.")
+    finds_a_broken_one(db)
+    steps_out_of_the_way(db)
+
+
+def finds_a_broken_one(db: Graded) -> None:
+    """A build that gave up has left an INVALID index of this name: a second run must not take it for done."""
+    db.alembic("downgrade", db.start_revision)
+    with db.connect() as buyer, db.connect() as builder:
+        buyer.execute("BEGIN")
+        buyer.execute("UPDATE orders SET status = status WHERE id = 1")
+        builder.execute("SET lock_timeout = '100ms'")
+        with suppress(psycopg.errors.LockNotAvailable):
+            builder.execute(f"CREATE INDEX CONCURRENTLY {INDEX} ON orders (created_at)")
+        buyer.execute("ROLLBACK")
+    try:
+        db.alembic("upgrade", "head")
+    except AlembicError:
+        db.session.execute(f"DROP INDEX {INDEX}")  # it said so, which is right
+        db.alembic("upgrade", "head")
+    if not snapshot(db.session).tables["orders"].indexes[INDEX].valid:
+        raise NotYet(
+            f"an earlier try had left {INDEX} INVALID, and your migration ran over it without a word: IF NOT EXISTS looks at the "
+            "name alone. Leave it out, or drop what is broken first."
+        )
+
+
+def steps_out_of_the_way(db: Graded) -> None:
+    worst = db.alembic("downgrade", db.start_revision).strongest("orders")
+    if worst and worst.blocks == "reads and writes":
+        raise NotYet(
+            f"the downgrade took {worst.mode} on orders, and stops reads and writes while it waits for it. "
+            "Drop the index as it was built: concurrently, in an autocommit_block."
+        )
+    db.alembic("upgrade", "head")
 
 
 def why(db: Graded) -> str:

@@ -12,7 +12,7 @@ def check(db: Graded) -> None:
     if not index.valid:
         raise NotYet(
             f"{INDEX} is still INVALID (pg_index.indisvalid is false): every INSERT maintains it, and no query uses it. "
-            "IF NOT EXISTS, or doing nothing, only looks at the name."
+            "IF NOT EXISTS only looks at the name, and REINDEX TABLE CONCURRENTLY passes over what is INVALID: name the index."
         )
     if not index.unique or index.columns != ("email",) or index.predicate:
         raise NotYet(f"{INDEX} is not what it should be, unique on (email): {index.definition}.")

@@ -21,14 +21,16 @@ def check(db: Graded) -> None:
         if len(transaction.revisions) > 1:
             raise NotYet(
                 f"{' and '.join(transaction.revisions)} ran in one transaction. "
-                "What the first one locks stays locked until the last one is done."
+                "What the first one locks stays locked until the last one is done. transaction_per_migration=True says "
+                "otherwise, where Alembic begins the transactions: commit after the SET, not at the end."
             )
     db.alembic("downgrade", db.start_revision)
     waited = seconds_until_it_gives_up(db)
     if waited > LOCKED * 0.9:
         raise NotYet(
             "another session had locked users, and the migration waited for as long as the lock was there. "
-            "Everyone who came later queued behind it."
+            "Everyone who came later queued behind it. Is the timeout still set when the migrations run? "
+            "SET LOCAL ends with its transaction, and a rollback takes a SET back."
         )
     if waited > PATIENCE:
         raise NotYet(

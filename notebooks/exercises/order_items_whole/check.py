@@ -29,6 +29,20 @@ def check(db: Graded) -> None:
     for column in PARENTS:
         index_finds(items, column)
     one_parent_at_a_time(db)
+    db.alembic("downgrade", db.start_revision)
+    beside_a_slow_writer(db, "products", "orders")
+    db.alembic("downgrade", db.start_revision)
+    beside_a_slow_writer(db, "orders", "products")
+
+
+def beside_a_slow_writer(db: Graded, kept: str, other: str) -> None:
+    """While one parent is kept busy, the other one must be free (x-ray does not see what an autocommitted statement held)."""
+    waited = db.upgrade_beside_writers(f"UPDATE {kept} SET id = id WHERE id = 1", f"UPDATE {other} SET id = id WHERE id = 1")[1]
+    if waited > 1:
+        raise NotYet(
+            f"a writer of {other} waited {waited:.1f} s, because somebody else was writing to {kept}: one statement locked "
+            "both parents, and waited for the second while it held the first. One foreign key in a statement, and in a transaction."
+        )
 
 
 def key_has_its_name(items: Table) -> None:

@@ -58,7 +58,7 @@ def told(db: Graded, names: list[str]) -> str:
     indexes = db.schema.tables["example_items"].indexes
     columns = indexes[names[0]].columns
     longer = [other for other, index in indexes.items() if other != names[0] and index.columns[: len(columns)] == columns]
-    return f"{names[0]} is left, which {f'begins {longer[0]} and which ' if longer else ''}none of them needs"
+    return f"{names[0]} is left, {f'whose columns {longer[0]} begins with and ' if longer else ''}which none of them needs"
 
 
 PASSED = "five indexes for five queries, two of them the constraints' own, and no plan has suffered."

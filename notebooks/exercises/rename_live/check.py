@@ -23,13 +23,36 @@ def check(db: Graded) -> None:
     new_code(db)
     if any("public.orders" in statement.rewrote for statement in db.trace.statements):
         raise NotYet("the table was rewritten, with readers and writers shut out meanwhile. A nullable column is free.")
+    filled_in_time(db)
+
+
+def filled_in_time(db: Graded) -> None:
+    """The trigger stands before the first row is filled, and no row is filled under the lock that stops everybody."""
+    statements = db.trace.statements
+    trigger = next((number for number, one in enumerate(statements) if "CREATE TRIGGER" in one.sql.upper()), 0)
+    fill = next((number for number, one in enumerate(statements) if one.sql.lstrip().upper().startswith("UPDATE")), len(statements))
+    if fill < trigger:
+        raise NotYet(
+            "the old rows were filled before the trigger was there: what old code wrote in between has another amount than total, "
+            "and nobody copies it again. First the trigger, then the backfill."
+        )
+    for transaction in db.trace.transactions:
+        shut = any(held.relation == "public.orders" and held.blocks == "reads and writes" for held in transaction.held)
+        rows = sum(one.rows or 0 for one in transaction.statements if not one.own)
+        if shut and rows:
+            raise NotYet(
+                f"{rows} orders were filled in a transaction that had shut everybody out to add the column. Let it end first: "
+                "an autocommit_block, or a revision of its own."
+            )
 
 
 def old_code(db: Graded) -> None:
     if refused := db.refusal(OLD_INSERT):
         raise NotYet(f"old code can't take an order any more: {refused.diag.message_primary}.")
-    if db.value(OLD_INSERT) != 9 or db.value(OLD_UPDATE) != 77:
-        raise NotYet("old code wrote a total, and amount did not follow: a later write was lost to new readers.")
+    if db.value(OLD_INSERT) != 9:
+        raise NotYet("old code took an order (INSERT), and amount did not follow: a later write was lost to new readers.")
+    if db.value(OLD_UPDATE) != 77:
+        raise NotYet("old code changed a total (UPDATE), and amount did not follow: a later write was lost to new readers.")
 
 
 def new_code(db: Graded) -> None:

@@ -16,6 +16,7 @@ WHY_TYPE = {
     "rating": "A float keeps 4.1 only nearly, and takes 17 stars without a word.",
     "title": "A longer title should be refused, not stored.",
 }
+ANOTHER_NUMERIC = "The first number counts all digits, the second one those behind the point."
 WHY_NULL = {
     "body": "A review may be stars and a title alone: body is the one column that may be missing.",
     "published": "A boolean that may be NULL has three values: neither `published` nor `NOT published` finds the third.",
@@ -32,7 +33,8 @@ def check(db: Graded) -> None:
         if column is None:
             raise NotYet(f"reviews has no column {name}; the specification asks for one of type {wanted}.")
         if column.type != wanted:
-            raise NotYet(f"reviews.{name} is {column.type}, not {wanted}. {WHY_TYPE.get(name, '')}".strip())
+            why = ANOTHER_NUMERIC if column.type.startswith("numeric") else WHY_TYPE.get(name, "")
+            raise NotYet(f"reviews.{name} is {column.type}, not {wanted}. {why}".strip())
         if column.nullable != (name == "body"):
             found, asked = ("allows NULL", "NOT NULL") if column.nullable else ("is NOT NULL", "nullable")
             why = WHY_NULL.get(name, "A review without it would slip in.")
@@ -46,6 +48,11 @@ def check(db: Graded) -> None:
             "A later migration has to name what it changes: give it the project's name."
         )
     defaults(db)
+    if not table.columns["id"].identity:
+        raise NotYet(
+            f"reviews.id is no identity: its default is {table.columns['id'].default}, a sequence beside the table. "
+            "sa.Identity(), in its sa.Column, says in the column itself where the numbers come from."
+        )
     if not table.columns["rating"].comment:
         raise NotYet("reviews.rating has no comment. `\\d+ reviews` should tell the next person what the number means.")
 

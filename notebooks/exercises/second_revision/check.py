@@ -1,5 +1,6 @@
 """0001_items, then a revision that gives items a note: one line, one head."""
 
+from migration_lab.command import AlembicError
 from migration_lab.grading import Graded, NotYet
 
 
@@ -11,7 +12,12 @@ def check(db: Graded) -> None:
     line = [revision.revision for revision in db.revisions()]
     if len(line) != 2:
         raise NotYet(f"the upgrade ran {len(line)} revision(s), {', '.join(line)}; it should be two, one after the other.")
-    db.alembic("downgrade", "-1")
+    if "TODO" in line:
+        raise NotYet("your revision is called TODO, and so would the next one be. Give it an id of its own, such as 0002_item_note.")
+    try:
+        db.alembic("downgrade", "-1")
+    except AlembicError:
+        return  # the round trip tells it better
     if db.value("SELECT count(*) FROM pg_attribute WHERE attrelid = 'items'::regclass AND attname = 'note' AND NOT attisdropped"):
         raise NotYet("one revision back, items still has its note: `downgrade()` takes back what `upgrade()` did.")
     db.alembic("upgrade", "head")
@@ -27,6 +33,10 @@ def explain(error) -> str | None:
         return "The revision follows itself. down_revision names the one before it."
     if "KeyError" in said:
         return "down_revision names a revision that is in no file. It takes the id, `revision = …`, not the file's name."
+    if error.sqlstate == "22001":
+        return "The revision id has more than 32 characters, and alembic_version.version_num holds 32. Choose a shorter one."
+    if "not allowed in revision" in said:
+        return "Alembic's command line gives that sign a meaning of its own. Letters, digits and _ are safe."
     if error.sqlstate == "42P01":
         return "There is no table items yet: nothing says that 0001_items comes first."
     return None

@@ -49,6 +49,8 @@ def explain(error: AlembicError) -> str | None:
             "There are still two heads, and `head` means one. `upgrade heads` would apply both and leave it at that: "
             "the next migration would not know which one to follow. One revision has to follow both."
         )
+    if "KeyError" in error.sentence:
+        return 'down_revision names a revision that is in no file. Two parents are a tuple of two ids: ("0004_city", "0004_phone").'
     if error.sqlstate == "42701":
         return "The parents add these columns. A merge joins their histories and has nothing to do itself."
     return None

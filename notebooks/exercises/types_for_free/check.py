@@ -33,6 +33,19 @@ def check(db: Graded) -> None:
             raise NotYet(
                 f"the types are right, but {table} was written anew, and on a large table everybody waits for that. {why}."
             )
+    way_back(db)
+
+
+def way_back(db: Graded) -> None:
+    """The downgrade runs in Tokyo as well: each time must be again what it was."""
+    db.alembic("downgrade", db.start_revision)
+    shifted = db.value(f"SELECT created_at - ({CAME_IN}) AT TIME ZONE 'UTC' FROM orders ORDER BY id LIMIT 1")
+    if shifted:
+        raise NotYet(
+            f"after the downgrade the first order is dated {abs(shifted.total_seconds()) / 3600:g} hours "
+            f"{'earlier' if shifted.total_seconds() < 0 else 'later'} than it came in: downgrade() runs in the session's zone as well."
+        )
+    db.alembic("upgrade", "head")
 
 
 def moments(db: Graded) -> None:

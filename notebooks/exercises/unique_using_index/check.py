@@ -2,6 +2,7 @@
 
 from migration_lab.command import AlembicError
 from migration_lab.grading import WRITER_STAYS, Graded, NotYet
+from migration_lab.schema import snapshot
 from migration_lab.trace import Trace
 
 NAME = "uq_order_items_order_product"
@@ -20,7 +21,7 @@ def check(db: Graded) -> None:
     lost = 3000 - db.value("SELECT count(*) FROM order_items")
     if lost:
         raise NotYet(f"{lost} items are gone. There are no duplicates in the table, and nothing has to be deleted.")
-    db.alembic("downgrade", "0004_order_items")
+    goes_back(db)
     beside_a_slow_writer(db)
 
 
@@ -39,6 +40,15 @@ def constraint_stands(db: Graded) -> None:
         raise NotYet(f"order_items has no unique constraint {NAME} after the upgrade.")
     if constraint.kind != "unique" or set(constraint.columns) != set(COLUMNS):
         raise NotYet(f"{NAME} is on ({', '.join(constraint.columns)}), not on (order_id, product_id): {constraint.definition}.")
+
+
+def goes_back(db: Graded) -> None:
+    db.alembic("downgrade", "0004_order_items")
+    items = snapshot(db.session).tables["order_items"]
+    if NAME in items.constraints or any(set(one.columns) == set(COLUMNS) for one in items.indexes.values()):
+        raise NotYet(
+            f"after the downgrade {NAME} or its index is still there. downgrade() drops the constraint, and its index goes with it."
+        )
 
 
 def beside_a_slow_writer(db: Graded) -> None:

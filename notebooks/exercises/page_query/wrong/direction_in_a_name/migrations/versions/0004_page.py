@@ -1,0 +1,22 @@
+"""Find the page of a user's open orders
+
+Revision ID: 0004_page
+Revises: 0003_orders
+Create Date: 2026-01-19 12:00:00.000000
+
+"""
+
+from alembic import op
+
+revision = "0004_page"
+down_revision = "0003_orders"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_index("ix_orders_page", "orders", ["user_id", "status", "created_at DESC", "id DESC"])
+
+
+def downgrade() -> None:
+    op.drop_index("ix_orders_page", "orders")

@@ -1,0 +1,23 @@
+"""Let an email have one open account
+
+Revision ID: 0005_unique_email
+Revises: 0004_closed_accounts
+Create Date: 2026-01-27 10:00:00.000000
+
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0005_unique_email"
+down_revision = "0004_closed_accounts"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_index("uq_users_email", "users", ["email"], unique=True, postgresql_where=sa.text("deleted_at IS NULL"))
+
+
+def downgrade() -> None:
+    pass
