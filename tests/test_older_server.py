@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import older_server
 import pytest
 from older_server import ADMIN, Fault, fetch, main, running
 
+from migration_lab import startstate
 from migration_lab.errors import LabError
 from migration_lab.postgres import connect, parse
 
@@ -50,6 +52,28 @@ def test_the_command_finds_it_and_its_exit_code_is_kept(open_folder):
     assert not list(folder.iterdir())
     with pytest.raises(LabError, match="nothing listens there"):
         connect(parse(done.stdout.strip()))
+
+
+@here
+def test_a_database_is_dropped_though_autovacuum_is_at_work_in_it():
+    """Its worker is a superuser's: DROP DATABASE … WITH (FORCE) was refused to any other role, now and then."""
+    workers = "SELECT count(*) FROM pg_stat_activity WHERE datname = 'shop' AND backend_type = 'autovacuum worker'"
+    with running("15") as address, connect(parse(address).set(username=ADMIN)) as admin:
+        url = parse(address)
+        admin.execute("ALTER SYSTEM SET autovacuum_naptime = '1s'")
+        admin.execute("ALTER SYSTEM SET autovacuum_vacuum_cost_delay = '100ms'")
+        admin.execute("SELECT pg_reload_conf()")
+        with connect(url) as session:
+            session.execute("CREATE DATABASE shop")
+            with connect(url.set(database="shop")) as left_open:
+                left_open.execute("CREATE TABLE t AS SELECT g, repeat('x', 500) FROM generate_series(1, 100000) g")
+                left_open.execute("DELETE FROM t")
+                until = time.monotonic() + 30
+                while not admin.execute(workers).fetchone()[0]:
+                    assert time.monotonic() < until, "no worker: this test shows nothing"
+                    time.sleep(0.05)
+                startstate.drop_database(session, "shop")
+            assert session.execute("SELECT FROM pg_database WHERE datname = 'shop'").fetchone() is None
 
 
 @pytest.mark.parametrize("arguments", [[], ["16"], ["14", "true"]])

@@ -653,7 +653,8 @@ def test_a_full_disk_leaves_no_half(small_disk, lab_template):
 
 def test_a_folder_that_is_not_yours_is_a_sentence(ordinary_user, lab):
     become, home = ordinary_user
-    home.chmod(0o555)
-    process = lab("template", home / "shop", command=become, LAB_WORK=home)
+    others = home / "not yours"
+    others.mkdir(mode=0o755)
+    process = lab("template", others / "shop", command=become, LAB_WORK=home)
     assert process.returncode == 1
-    assert process.said.strip() == f"{home / 'shop'}: Permission denied. Check that you may write there."
+    assert process.said.strip() == f"{others / 'shop'}: Permission denied. Check that you may write there."
