@@ -404,14 +404,15 @@ def test_what_statements_before_have_changed(stage):
     """In autocommit each statement is a transaction, and the next one finds what it made: tables, names, files."""
     body = """
         with op.get_context().autocommit_block():
-            op.execute("ALTER TABLE users RENAME TO people")
+            op.execute("DO 'BEGIN ALTER TABLE users RENAME TO people; PERFORM pg_sleep(0.05); END'")  # long enough to see
             op.execute("CREATE TABLE pets AS SELECT generate_series(1, 20000) AS id")
             op.execute("VACUUM FULL people")
             op.execute("CREATE INDEX CONCURRENTLY ix ON pets (id)")
         """
     expected = [{"public.users": AX}, {}, {"public.people": AX}, {"public.pets": SUX}]
+    many = "INSERT INTO users SELECT n FROM generate_series(201, 50000) n"
     for _ in range(10):  # on a busy machine a look may come too late
-        stage.reset(*USERS)
+        stage.reset(*USERS, many)
         trace = stage.upgrade(body)
         locks = [{held.relation: held.mode for held in one.held} for one in trace.transactions if one.autocommit]
         if locks == expected:
