@@ -15,6 +15,6 @@ from environment import ROOT, run_inside  # noqa: E402
 
 arguments = sys.argv[1:]
 if not any(argument.startswith(("-n", "--numprocesses")) for argument in arguments):
-    arguments = ["-n", str((os.cpu_count() or 1) + 1)] + arguments  # a good part of it waits: for locks, for traffic
+    arguments = ["-n", "auto"] + arguments
 
 run_inside("-m", "pytest", *arguments, folder=ROOT)

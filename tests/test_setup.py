@@ -177,7 +177,7 @@ def test_two_at_once_take_turns(settled):
     *_, second = settled
     assert "waiting" in second.stdout, "the second start does not say why nothing happens"
     assert "Making .venv" not in second.stdout, "the second start threw away what the first had made"
-    assert handed_over(second)["arguments"] == ["-n", str(os.cpu_count() + 1)]
+    assert handed_over(second)["arguments"] == ["-n", "auto"]
 
 
 def test_later_starts_do_nothing_again(settled, wheels):
