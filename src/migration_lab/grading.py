@@ -30,7 +30,7 @@ from .course import Exercise
 from .errors import LabError, in_words
 from .postgres import Server, environment, server
 from .runner import Runner, Stopped
-from .schema import diff, snapshot
+from .schema import Schema, diff, snapshot
 from .trace import Trace
 from .workspace import IGNORED, Workspace, files_in
 
@@ -131,19 +131,60 @@ class Graded:
             return error
         return None
 
-    def rows_written(self, table: str) -> int:
-        """How many of a table's rows the upgrade wrote, by UPDATE or by a rewrite: those with a version of its own.
+    def rows_written(self, table: str, since: str | None = None) -> int:
+        """How many of a table's rows were written, by UPDATE or by a rewrite: those with a version of its own.
 
+        ``since`` is what ``now`` gave; without it, the beginning of the upgrade counts.
         https://www.postgresql.org/docs/18/ddl-system-columns.html (xmin)
         """
-        return self.value(
-            sql.SQL("SELECT count(*) FROM {} WHERE age(xmin) <= age(%s::text::xid)").format(sql.Identifier(table)),
-            str(self.began),
-        )
+        return self._written("SELECT count(*) FROM {} WHERE age(xmin) <= age(%s::text::xid)", table, since)
+
+    def written_together(self, table: str, since: str | None = None) -> int:
+        """How many of a table's rows one transaction wrote, at the most; ``since`` as for :meth:`rows_written`.
+
+        A savepoint counts as a transaction: what was written in one has an xmin of its own.
+        """
+        each = "SELECT count(*) FROM {} WHERE age(xmin) <= age(%s::text::xid) GROUP BY xmin"
+        return self._written(f"SELECT coalesce(max(count), 0) FROM ({each}) AS written", table, since)
+
+    def now(self) -> str:
+        """A moment to count what is written from."""
+        return self.value("SELECT pg_current_xact_id()::xid::text")
+
+    def _written(self, query: str, table: str, since: str | None) -> int:
+        return self.value(sql.SQL(query).format(sql.Identifier(table)), since or str(self.began))
+
+    def plan(self, query: str) -> list[dict]:
+        """The nodes of a query's plan, from the top.
+
+        https://www.postgresql.org/docs/18/sql-explain.html (FORMAT JSON)
+        """
+        nodes, waiting = [], [self.session.execute(f"EXPLAIN (FORMAT JSON) {query}").fetchone()[0][0]["Plan"]]
+        while waiting:
+            nodes.append(waiting.pop(0))
+            waiting += nodes[-1].get("Plans", [])
+        return nodes
 
     def connect(self) -> psycopg.Connection:
         """One more session in the graded database, for checks that need two at once. Close it."""
         return self.running.connect(self.database)
+
+    @contextmanager
+    def open_transaction(self, statement: str, seconds: float) -> Iterator[None]:
+        """Somebody's transaction, begun with this statement before the block, and open for so many seconds at the most.
+
+        With the end of the block it is over too.
+        """
+        with self.connect() as session:
+            session.execute("BEGIN")
+            session.execute(statement)
+            leaves = threading.Timer(seconds, session.execute, ["COMMIT"])
+            leaves.start()
+            try:
+                yield
+            finally:
+                leaves.cancel()
+                leaves.join()
 
     def upgrade_beside_writers(self, first: str, second: str) -> tuple[Trace, float]:
         """Run ``upgrade head`` while writers work, one of whom takes their time: what x-ray saw, and a wait in seconds.
@@ -159,18 +200,13 @@ class Graded:
                 session.execute(second)
                 waits.append(time.monotonic() - began)
 
-        with self.connect() as writer:
-            writer.execute("BEGIN")
-            writer.execute(first)
-            comes, leaves = threading.Timer(NEXT_WRITER_COMES, write), threading.Timer(WRITER_STAYS, writer.execute, ["COMMIT"])
+        comes = threading.Timer(NEXT_WRITER_COMES, write)
+        with self.open_transaction(first, WRITER_STAYS):
             comes.start()
-            leaves.start()
             try:
                 trace = self.alembic("upgrade", "head")
             finally:
-                leaves.cancel()
-                for timer in (comes, leaves):
-                    timer.join()
+                comes.join()
         return trace, max(waits, default=0.0)
 
     def revisions(self) -> list:
@@ -260,31 +296,17 @@ def _round_trip(graded: Graded, given: str | None) -> None:
     The journey stops at the revision that came with the exercise: further down, its tables go, and take along what the
     learner's downgrade() has left.
     """
+    failed = "the upgrade is right, but `alembic downgrade` failed."
     if given:
-        _downgrade(graded, given)
+        _downgrade(graded, given, failed)
         stop = snapshot(graded.session)
-    try:
-        _downgrade(graded, graded.start_revision or "base")
-    except NotYet as failure:
-        if not given:
-            raise
-        raise NotYet(
-            f"downgrade() ran, and does not lead back to {given}: the way further down is closed now.\n"
-            + str(failure).split("\n", 1)[1]
-        ) from None
-    if left := diff(graded.start, snapshot(graded.session)):
-        raise NotYet(
-            "the upgrade is right, but the downgrade does not lead back to the start:"
-            f"{_listed(left)}\n  downgrade() takes back all that upgrade() did, and no more."
-        )
+        failed = f"downgrade() ran, and does not lead back to {given}: the way further down is closed now."
+    _downgrade(graded, graded.start_revision or "base", failed)
+    _must_lead_back(graded.start, snapshot(graded.session), "the start")
     try:
         if given:
             graded.alembic("upgrade", given)
-            if left := diff(snapshot(graded.session), stop):
-                raise NotYet(
-                    f"the upgrade is right, but the downgrade does not lead back to {given}:"
-                    f"{_listed(left)}\n  downgrade() takes back all that upgrade() did, and no more."
-                )
+            _must_lead_back(snapshot(graded.session), stop, given)
         graded.alembic("upgrade", "head")
     except AlembicError as error:
         raise NotYet(f"up and down work once, but the second upgrade failed.\n{_quoted(error)}") from None
@@ -292,14 +314,19 @@ def _round_trip(graded: Graded, given: str | None) -> None:
         raise NotYet(f"the second upgrade leads elsewhere than the first:{_listed(left)}")
 
 
-def _downgrade(graded: Graded, revision: str) -> None:
+def _downgrade(graded: Graded, revision: str, failed: str) -> None:
     try:
         graded.alembic("downgrade", revision)
     except AlembicError as error:
+        raise NotYet(f"{failed}\n{_quoted(error)}\n  Without a way back, a bad release can't be rolled back.") from None
+
+
+def _must_lead_back(wanted: Schema, found: Schema, place: str) -> None:
+    if left := diff(wanted, found):
         raise NotYet(
-            f"the upgrade is right, but `alembic downgrade` failed.\n{_quoted(error)}\n"
-            "  Without a way back, a bad release can't be rolled back."
-        ) from None
+            f"the upgrade is right, but the downgrade does not lead back to {place}:"
+            f"{_listed(left)}\n  downgrade() takes back all that upgrade() did, and no more."
+        )
 
 
 def _given(exercise: Exercise) -> str | None:

@@ -22,10 +22,7 @@ def check(db: Graded) -> None:
     other = db.value(f"SELECT count(*) FROM orders WHERE status <> {RIGHT}")
     if other:
         raise NotYet(f"{other} orders that were not finished have another status than before: the WHERE takes too much.")
-    together = db.value(
-        "SELECT max(count) FROM (SELECT count(*) FROM orders WHERE age(xmin) <= age(%s::text::xid) GROUP BY xmin) AS written",
-        str(db.began),
-    )
+    together = db.written_together("orders")
     if together > MOST:
         raise NotYet(
             f"one transaction wrote {together} orders, {how(db)}. Whoever wants to change one of them waits for its "
@@ -66,13 +63,13 @@ def beside_a_slow_buyer(db: Graded) -> float:
 
 def written_again(db: Graded) -> int:
     """How many orders a second run writes."""
-    before = db.value("SELECT pg_current_xact_id()::xid::text")
+    before = db.now()
     db.alembic("stamp", GIVEN)
     try:
         db.alembic("upgrade", "head")
     except AlembicError as error:
         raise NotYet(f"run once more, as after a break, it failed: {error.sentence}.") from None
-    return db.value("SELECT count(*) FROM orders WHERE age(xmin) < age(%s::text::xid)", before)
+    return db.rows_written("orders", before)
 
 
 PASSED = "every finished order is completed, in transactions that are soon over, and a second run finds nothing to do."

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-
 import psycopg
 
 from migration_lab.command import AlembicError
@@ -16,7 +14,7 @@ STATE, DATA, STALLS, BACK = "State, on Thursday", "Data", "Stalls", "The way bac
 GIVEN = "0004_busy_day"
 NEW = {"currency", "total_cents"}
 ORDERS = "public.orders"
-OUT_OF_RANGE, GAVE_UP, DEADLOCK = "22003", "55P03", "40P01"
+OUT_OF_RANGE, GAVE_UP, DEADLOCK, IS_THERE = "22003", "55P03", "40P01", "42P07"
 MOST = 10_000  # orders in a transaction
 CENTS = "(id::bigint * 131 % 49000) + 500"  # what the shop's data say of each order
 LIST = """
@@ -32,12 +30,11 @@ ENTANGLED = (
     " Where a transaction has written rows and then wants the whole table, it waits for writers who wait for its rows:"
     " fill in transactions of their own."
 )
-
-
 HALF_BUILT = (
     " Did a first try give up waiting for a writer, and leave an INVALID index of this name? Building one beside writers"
     " must be allowed to wait: no lock_timeout for it."
 )
+WHY = {GAVE_UP: ENTANGLED, DEADLOCK: ENTANGLED, IS_THERE: HALF_BUILT}
 
 
 class Page:
@@ -77,7 +74,7 @@ def check(db: Graded) -> str:
         way_back(db, page, tuesday[-1])
     except AlembicError as error:
         part = BACK if "downgrade" in error.trace.command else STALLS
-        why = ENTANGLED if error.sqlstate in (GAVE_UP, DEADLOCK) else HALF_BUILT if error.sqlstate == "42P07" else ""
+        why = WHY.get(error.sqlstate, "")
         page.add(part, False, f"`alembic {error.trace.command}` failed, and nothing further was tried: {error.sentence}.{why}")
     if not all(map(page.holds, page.parts)):
         raise NotYet(str(page))
@@ -156,8 +153,7 @@ def support_list(db: Graded, say) -> None:
         except psycopg.Error:
             return  # told already
         db.session.execute("ANALYZE orders")
-        top = db.session.execute(f"EXPLAIN (FORMAT JSON) {LIST}").fetchone()[0][0]["Plan"]
-    nodes = list(below(top))
+        nodes = db.plan(LIST)
     kinds = [node["Node Type"] for node in nodes]
     sorts = next((kind for kind in kinds if "Sort" in kind), None)
     scan = next(node for node in nodes if "Scan" in node["Node Type"])
@@ -171,12 +167,6 @@ def support_list(db: Graded, say) -> None:
     for name, index in db.schema.tables["orders"].indexes.items():
         if not index.valid:
             say(False, f"{name} is INVALID (pg_index.indisvalid is false): every write pays for it, no query uses it.")
-
-
-def below(node: dict):
-    yield node
-    for child in node.get("Plans", []):
-        yield from below(child)
 
 
 def back_to_monday(db: Graded, page: Page) -> None:
@@ -198,7 +188,7 @@ def first_release(db: Graded, page: Page, tuesday: list[str]) -> tuple[list[Trac
     Returns what x-ray saw, and the cents that orders must have by what old code wrote.
     """
     traces, written, refused = [], {}, {}
-    began = db.value("SELECT pg_current_xact_id()::xid::text")
+    began = db.now()
     with Traffic(db.running.database_url(db.database), "orders", apps=["old"], project=db.project) as traffic:
         for number, revision in enumerate(tuesday):
             trace = beside_a_buyer(db, revision)
@@ -213,12 +203,9 @@ def first_release(db: Graded, page: Page, tuesday: list[str]) -> tuple[list[Trac
                     written[db.session.execute(statement).fetchone()[0]] = price
                 except psycopg.Error as error:
                     refused.setdefault(revision, error.diag.message_primary)
-    together = db.value(
-        "SELECT max(count) FROM (SELECT count(*) FROM orders WHERE age(xmin) < age(%s::text::xid) GROUP BY xmin) AS written",
-        began,
-    )
+    together = db.written_together("orders", began)
     rewritten = any(ORDERS in statement.rewrote for trace in traces for statement in trace.statements)
-    if (together or 0) > MOST and not rewritten:
+    if together > MOST and not rewritten:
         page.add(STALLS, False, f"{together:,} orders were written in one transaction: who wants one of them waits for the last.")
     for revision, why in refused.items():
         page.add(DATA, False, f"old code could not write after {revision}: {why}.")
@@ -228,15 +215,8 @@ def first_release(db: Graded, page: Page, tuesday: list[str]) -> tuple[list[Trac
 
 def beside_a_buyer(db: Graded, revision: str) -> Trace:
     """A buyer takes a second over an order, as they do: an index that is built meanwhile has to wait."""
-    with db.connect() as buyer:
-        buyer.execute("BEGIN")
-        buyer.execute("UPDATE orders SET status = status WHERE id = 40")
-        leaves = threading.Timer(1.0, buyer.execute, ["COMMIT"])
-        leaves.start()
-        try:
-            return db.alembic("upgrade", revision)
-        finally:
-            leaves.join()
+    with db.open_transaction("UPDATE orders SET status = status WHERE id = 40", 1.0):
+        return db.alembic("upgrade", revision)
 
 
 def both_releases(db: Graded, page: Page, written: dict[int, int]) -> None:

@@ -70,20 +70,16 @@ def behind_a_report(db: Graded) -> tuple[float, AlembicError | None]:
                 reader.execute("SELECT name FROM users WHERE id = 1")
                 waits.append(time.monotonic() - began)
 
-    with db.connect() as report:
-        report.execute("BEGIN")
-        report.execute("SELECT count(*) FROM users")
-        reader, end = threading.Thread(target=read), threading.Timer(REPORT_STAYS, report.execute, ["COMMIT"])
+    reader, failure = threading.Thread(target=read), None
+    with db.open_transaction("SELECT count(*) FROM users", REPORT_STAYS):
         reader.start()
-        end.start()
         try:
             db.alembic("upgrade", "head")
-            failure = None
         except AlembicError as error:
             failure = error
-        end.join()
-        done.set()
-        reader.join()
+        finally:
+            done.set()
+            reader.join()
     return max(waits), failure
 
 

@@ -1,6 +1,5 @@
 """env.py saves what it runs, revision by revision, and does not wait long for a lock."""
 
-import threading
 import time
 
 from migration_lab.command import AlembicError
@@ -41,21 +40,14 @@ def check(db: Graded) -> None:
 
 
 def seconds_until_it_gives_up(db: Graded) -> float:
-    with db.connect() as other:
-        other.execute("BEGIN")
-        other.execute("LOCK TABLE users IN ACCESS SHARE MODE")
-        end = threading.Timer(LOCKED, other.execute, ["COMMIT"])
-        end.start()
+    with db.open_transaction("LOCK TABLE users IN ACCESS SHARE MODE", LOCKED):
         began = time.monotonic()
         try:
             db.alembic("upgrade", "head")
         except AlembicError as error:
             if error.sqlstate != "55P03":
                 raise
-        waited = time.monotonic() - began
-        end.cancel()
-        end.join()
-    return waited
+        return time.monotonic() - began
 
 
 PASSED = "each revision is saved by itself, and none waits longer for a lock than people would."

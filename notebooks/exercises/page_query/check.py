@@ -1,6 +1,5 @@
 """orders: a page of a user's open orders, read from one index."""
 
-from collections.abc import Iterator
 from itertools import takewhile
 
 from migration_lab.grading import Graded, NotYet
@@ -24,7 +23,7 @@ def check(db: Graded) -> None:
         raise NotYet(f"orders has {len(new)} new indexes ({', '.join(new)}). One is enough, and every order pays for each.")
     if not indexes[new[0]].valid:
         raise NotYet(f"{new[0]} is INVALID (pg_index.indisvalid is false): no query will use it.")
-    nodes = list(plan(db))
+    nodes = plan(db)
     kinds = {node["Node Type"] for node in nodes}
     if "Incremental Sort" in kinds and (absent := {"created_at", "id"} - set(indexes[new[0]].columns)):
         raise NotYet(f"the server sorts what the index leaves unsorted: the page is sorted by {absent.pop()} too, and {new[0]} lacks it.")
@@ -53,17 +52,12 @@ def ahead(index) -> set[str]:
     return set(takewhile(lambda column: column not in ("created_at", "id"), index.columns))
 
 
-def plan(db: Graded) -> Iterator[dict]:
+def plan(db: Graded) -> list[dict]:
     """The nodes of the page's plan, from the top, where users have many orders."""
     with db.session.transaction(force_rollback=True):
         db.session.execute(MANY)
         db.session.execute("ANALYZE orders")
-        node = db.session.execute(f"EXPLAIN (FORMAT JSON) {PAGE}").fetchone()[0][0]["Plan"]
-    waiting = [node]
-    while waiting:
-        node = waiting.pop(0)
-        yield node
-        waiting += node.get("Plans", [])
+        return db.plan(PAGE)
 
 
 def explain(error) -> str | None:
