@@ -10,13 +10,13 @@ import re
 import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+from waiting import wait_until
 
 from migration_lab.course import ROOT
 
@@ -94,8 +94,8 @@ def started(work: Path, **settings: str) -> Iterator[Lab]:
             assert process.poll() is None, log.read_text("utf-8")
             return re.search(r"http://(127\.0\.0\.1|localhost):\d+/\S+token=\w+", log.read_text("utf-8"))
 
-        address = soon(said, 120)[0]
-        soon(bidden.exists)
+        address = wait_until(said, 120)[0]
+        wait_until(bidden.exists)
         yield Lab(work, address, bidden.read_text())
     finally:
         process.terminate()
@@ -103,15 +103,6 @@ def started(work: Path, **settings: str) -> Iterator[Lab]:
             process.wait(60)
         finally:
             process.kill()
-
-
-def soon(condition: Callable, seconds: float = 60):
-    """What a condition gives, once it gives something."""
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, "it did not come about in time"
-        time.sleep(0.05)
-    return value
 
 
 class Notebook:

@@ -15,7 +15,6 @@ import platform
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tarfile
@@ -26,7 +25,7 @@ from pathlib import Path
 
 from psycopg import sql
 
-from migration_lab.embedded import server_uid
+from migration_lab.embedded import free_port, server_uid
 from migration_lab.postgres import as_url, connect, libpq_url
 
 DEBIANS = "/usr/lib/postgresql/{}/bin"
@@ -165,11 +164,6 @@ def other_user() -> dict:
 
     nobody = pwd.getpwuid(server_uid())
     return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
 
 
 if __name__ == "__main__":

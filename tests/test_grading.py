@@ -20,6 +20,7 @@ from textwrap import dedent, indent
 
 import psutil
 import pytest
+from waiting import wait_until
 
 from migration_lab import answers, grading, lesson, startstate
 from migration_lab.course import find_exercise
@@ -101,13 +102,6 @@ def is_running(pid: int) -> bool:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
-
-
-def wait_until(condition, seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.02)
 
 
 @pytest.fixture

@@ -11,13 +11,13 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 import psycopg
 import pytest
 from jupyter_client import KernelManager
+from waiting import wait_until
 
 from migration_lab import lesson, startstate
 from migration_lab.cli import main
@@ -27,15 +27,6 @@ from migration_lab.postgres import Server, environment
 from migration_lab.schema import diff, snapshot
 
 FIRST = find_lesson("00")
-
-
-def wait_until(happens, seconds=60):
-    """Wait for something that another process does; fails when it does not come."""
-    until = time.monotonic() + seconds
-    while not (found := happens()):
-        assert time.monotonic() < until, "it did not happen"
-        time.sleep(0.02)
-    return found
 
 
 def databases(running: Server, pattern: str) -> set[str]:

@@ -23,7 +23,7 @@ import pytest
 from migration_lab import embedded as engine
 from migration_lab import grading, lesson, postgres, startstate
 from migration_lab.course import exercises, find_lesson
-from migration_lab.embedded import Embedded, programs
+from migration_lab.embedded import Embedded, free_port, programs
 from migration_lab.errors import LabError
 from migration_lab.grading import Outcome
 from migration_lab.postgres import as_url, chosen, connect, server
@@ -391,11 +391,6 @@ def role(url):
             for (database,) in session.execute(owned, [name]).fetchall():
                 startstate.drop_database(session, database)
             session.execute(f"DROP ROLE {name}")
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,11 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from dataclasses import replace
 
 import psycopg
 import pytest
+from waiting import wait_until
 
 from migration_lab import command, lesson, sessions, startstate
 from migration_lab.course import find_lesson
@@ -56,15 +56,6 @@ def said(named: Sessions, name: str, script: str, wait: bool = True) -> str:
 
 def error(named: Sessions, name: str, script: str) -> str:
     return list(named.run(name, script))[-1].error
-
-
-def wait_until(happens, seconds=60):
-    """Wait for something that another process does; fails when it does not come."""
-    until = time.monotonic() + seconds
-    while not (found := happens()):
-        assert time.monotonic() < until, "it did not happen"
-        time.sleep(0.02)
-    return found
 
 
 def connected(watcher: psycopg.Connection) -> list[str]:

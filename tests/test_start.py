@@ -6,11 +6,9 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -19,10 +17,11 @@ from contextlib import contextmanager
 import psutil
 import pytest
 from jupyter_client import BlockingKernelClient
+from waiting import wait_until
 
 from migration_lab import start, startstate
 from migration_lab.course import lessons
-from migration_lab.embedded import is_free
+from migration_lab.embedded import free_port, is_free
 from migration_lab.errors import LabError
 from migration_lab.workspace import Workspace
 
@@ -58,19 +57,6 @@ class Site(urllib.request.HTTPRedirectHandler):
         return json.loads(said)
 
 
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
-
-
-def soon(condition, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    return value
-
-
 def address(process):
     """Where a `lab start` says that it serves, once it does. What it says later is read beside, so that it never waits."""
     lines = []
@@ -78,7 +64,7 @@ def address(process):
         lines.append(line)
         if found := re.search(r"http://(?:127\.0\.0\.1|localhost):(\d+)/\S+token=\w+", line):
             threading.Thread(target=lambda: lines.extend(process.stdout), daemon=True).start()
-            soon(lambda: not is_free(int(found[1])))
+            wait_until(lambda: not is_free(int(found[1])))
             return found[0]
     raise AssertionError("it did not serve:\n" + "".join(lines))
 
@@ -191,7 +177,7 @@ def test_two_at_the_same_instant_serve_once(settings, lab, tmp_path):
     settings = settings | {"LAB_WORK": str(tmp_path / "work")}
     both = [lab("start", "--no-browser", f"--port={free_port()}", wait=False, **settings) for _ in range(2)]
     assert address(both[0]).split("/lab")[0] == address(both[1]).split("/lab")[0]
-    ended = soon(lambda: [process for process in both if process.poll() is not None])
+    ended = wait_until(lambda: [process for process in both if process.poll() is not None])
     assert [process.returncode for process in ended] == [0], "one of the two serves, the other one ends"
     (serves,) = set(both) - set(ended)
     end(serves)

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 from sqlalchemy import create_engine, pool
+from waiting import wait_until
 
 from migration_lab.cli import main
 from migration_lab.course import find_exercise
@@ -150,13 +151,6 @@ def upgraded(project, head) -> Project:
     """A project whose database is at its head, by the SQL that it writes."""
     project.session.execute(head)
     return project
-
-
-def until(true, seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "it never came to that"
-        time.sleep(0.02)
 
 
 # It works
@@ -343,11 +337,11 @@ def test_a_second_runner_waits_beside_an_index_that_is_built_online(upgraded):
     with upgraded.holding("INSERT INTO users (email) VALUES ('zoe@example.org')") as writer:
         writer.execute("INSERT INTO example_items (user_id, name) VALUES (1, 'pen')")
         first = upgraded.begin("alembic", "upgrade", "head")
-        until(lambda: upgraded.value("SELECT count(*) FROM pg_stat_progress_create_index"))
+        wait_until(lambda: upgraded.value("SELECT count(*) FROM pg_stat_progress_create_index"), 20)
         second = upgraded.begin("alembic", "upgrade", "head")
         waits = []
         threading.Thread(target=lambda: waits.extend(iter(second.stdout.readline, "")), daemon=True).start()
-        until(lambda: any("Another runner is migrating this database" in line for line in waits))
+        wait_until(lambda: any("Another runner is migrating this database" in line for line in waits), 20)
         assert upgraded.alembic("current").endswith("001_add_example_table\n"), "who only looks need not wait"
         time.sleep(1.5)  # longer than lock_timeout, and than deadlock_timeout
         writer.commit()
@@ -370,7 +364,7 @@ def test_a_lock_that_is_not_free_is_waited_for_politely(upgraded):
     stalls = []
     with upgraded.holding("SELECT count(*) FROM example_items") as report:
         runner = upgraded.begin("alembic", "upgrade", "head", MIGRATION_LOCK_TIMEOUT="300ms")
-        until(lambda: upgraded.value(f"SELECT count(*) FROM pg_stat_activity WHERE {WAITING_FOR_A_LOCK}"))
+        wait_until(lambda: upgraded.value(f"SELECT count(*) FROM pg_stat_activity WHERE {WAITING_FOR_A_LOCK}"), 20)
         held = time.monotonic()
         while time.monotonic() - held < 2.5:
             begun = time.monotonic()

@@ -16,6 +16,7 @@ import pytest
 from sqlalchemy import Engine, event
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from stage import Stage, on_stage
+from waiting import wait_until
 
 from migration_lab import schema, xray
 from migration_lab.embedded import Embedded
@@ -58,14 +59,6 @@ def locked(stage) -> int:
     return stage.count(
         "SELECT count(*) FROM pg_locks l JOIN pg_class c ON c.oid = relation WHERE relname = 'users' AND pid <> pg_backend_pid()"
     )
-
-
-def until(true, seconds: float = 20):
-    """Wait for something that comes in its own time."""
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "it did not come"
-        time.sleep(0.02)
 
 
 # Failures
@@ -127,7 +120,7 @@ def test_a_session_that_the_server_ends(stage):
     def end():
         query = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE starts_with(query, 'ALTER') AND datname = %s
             AND clock_timestamp() - query_start > '800 ms'"""  # it is looked at every 10 ms
-        until(lambda: stage.session.execute(query, [stage.database]).fetchone())
+        wait_until(lambda: stage.session.execute(query, [stage.database]).fetchone(), 20)
 
     thread = threading.Thread(target=end)
     thread.start()
@@ -137,7 +130,7 @@ def test_a_session_that_the_server_ends(stage):
     assert trace.statements[-1].error.sqlstate == trace.sqlstate == "57P01"
     assert trace.strongest("users").mode == AX
     assert "ended with its session after" in str(trace)
-    until(lambda: sessions(stage) == [], 5)  # the server needs a moment to notice
+    wait_until(lambda: sessions(stage) == [], 5)  # the server needs a moment to notice
 
 
 SCRIPT = """
@@ -166,7 +159,7 @@ def in_a_process(stage, body: str):
         text=True,
     )
     try:
-        until(lambda: locked(stage) or process.poll() is not None)
+        wait_until(lambda: locked(stage) or process.poll() is not None, 20)
         time.sleep(0.8)  # to be looked at a few times
         yield process
     finally:
@@ -189,8 +182,8 @@ def test_an_interrupt(stage, body):
     assert trace.strongest("users").mode == AX
     (statement,) = trace.statements
     assert (statement.error is not None) == statement.sql.startswith("ALTER")
-    until(lambda: locked(stage) == 0, 5)
-    until(lambda: sessions(stage) == [], 5)  # the server needs a moment to notice
+    wait_until(lambda: locked(stage) == 0, 5)
+    wait_until(lambda: sessions(stage) == [], 5)  # the server needs a moment to notice
 
 
 @on_posix
@@ -203,7 +196,7 @@ def test_a_killed_process(stage, body):
     with in_a_process(stage, body) as process:
         process.kill()
         process.wait()
-    until(lambda: sessions(stage) == [], 10)
+    wait_until(lambda: sessions(stage) == [], 10)
     assert locked(stage) == 0
 
 
@@ -227,7 +220,7 @@ def test_no_second_session(stage):
         None,
         None,
     )
-    until(lambda: sessions(stage) == [], 5)  # the server needs a moment to notice
+    wait_until(lambda: sessions(stage) == [], 5)  # the server needs a moment to notice
 
 
 def test_a_migration_that_ends_all_other_sessions(stage):
@@ -359,7 +352,7 @@ def test_nothing_is_left_behind(stage):
     assert dialects
     assert {dialect.do_commit.__func__ for dialect in dialects} == {commit}
     assert not [thread.name for thread in threading.enumerate() if thread.name == "x-ray"]
-    until(lambda: sessions(stage) == [], 5)  # the server needs a moment to notice
+    wait_until(lambda: sessions(stage) == [], 5)  # the server needs a moment to notice
 
 
 def test_other_threads_are_left_alone(stage):
@@ -379,7 +372,7 @@ def test_other_threads_are_left_alone(stage):
     thread = threading.Thread(target=application)
     thread.start()
     try:
-        until(lambda: seen)
+        wait_until(lambda: seen, 20)
         trace = stage.upgrade("op.execute('SELECT 1')\ntime.sleep(0.1)")
     finally:
         stop.set()
@@ -504,7 +497,7 @@ def test_a_server_that_goes_down(own):
     """Both sessions are gone at once; the sentence is the server's, and the report has what was seen."""
     stage, embedded = own
     stage.reset(*USERS)
-    stopper = threading.Thread(target=lambda: (until(lambda: locked(stage)), time.sleep(0.8), embedded.stop()))
+    stopper = threading.Thread(target=lambda: (wait_until(lambda: locked(stage), 20), time.sleep(0.8), embedded.stop()))
     stopper.start()
     trace = stage.execute(LONG, fails=True)
     stopper.join()

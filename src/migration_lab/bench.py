@@ -10,7 +10,6 @@ import argparse
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -27,7 +26,7 @@ from psycopg import sql
 
 from . import command, lesson, startstate
 from .course import NOTEBOOKS, ROOT, Exercise, exercises, find_lesson
-from .embedded import Embedded
+from .embedded import Embedded, free_port
 from .errors import LabError
 from .measure import Measurement, machine, table, teller, timed
 from .postgres import Server, environment, server
@@ -143,8 +142,7 @@ def start() -> Iterator[list[Timed]]:
 
 def _until_it_answers(program: list, workspace: Workspace) -> float:
     """The seconds from a JupyterLab's start to its first page; it is shut down then."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     page = f"http://127.0.0.1:{port}/%s?token=bench"
     options = ["--no-browser", f"--port={port}", "--IdentityProvider.token=bench", "--ServerApp.port_retries=0"]
     with open(workspace.path / "jupyter.log", "wb") as log:

@@ -131,7 +131,7 @@ class Embedded:
         secret.unlink()
         with open(making / "postgresql.conf", "a", encoding="utf-8") as file:
             file.write(SETTINGS)
-        self._write_address({"host": "127.0.0.1", "port": _free_port(), "user": ROLE, "password": password})
+        self._write_address({"host": "127.0.0.1", "port": free_port(), "user": ROLE, "password": password})
         making.rename(self.data)
 
     def _launch(self) -> None:
@@ -141,7 +141,7 @@ class Embedded:
         _end_orphans(self.data)
         address = self.address()
         if not is_free(address["port"]):
-            address["port"] = _free_port()
+            address["port"] = free_port()
             self._write_address(address)
         self._run(
             "pg_ctl", "-D", self.data, "-l", self.log, "-w", "-t", "60", "-o", f"-p {address['port']}", "start",
@@ -261,7 +261,8 @@ def open_to_others(path: Path) -> bool:
     return all(parent.stat().st_mode & 0o001 for parent in path.resolve().parents if parent.exists())
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of 127.0.0.1 on which nothing listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
