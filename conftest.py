@@ -17,11 +17,13 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import psycopg
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 from nbval.plugin import IPyNbCell
 from traitlets.config import Config
+from xdist.scheduler import LoadFileScheduling
 
 from migration_lab import startstate
 from migration_lab.course import ROOT, find_lesson
@@ -54,6 +56,41 @@ def pytest_unconfigure(config):
         shared = Path(os.environ.pop("LAB_TESTS_SHARED"))
         Embedded(Workspace(shared)).discard()
         shutil.rmtree(shared, ignore_errors=True)
+
+
+class FilesAndAnswers(LoadFileScheduling):
+    """What a worker of `pytest -n` takes next: a file, since the cells of a notebook share a kernel, or one answer to an
+    exercise. Those are a third of all the time, and fill what the files leave over at the end."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return nodeid if nodeid.startswith("tests/test_exercises.py") else super()._split_scope(nodeid)
+
+
+def pytest_xdist_make_scheduler(config, log):
+    return FilesAndAnswers(config, log)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    """Under `pytest -n`, a cell that tells who waited for whom has the machine to itself, as it has a learner's.
+
+    On a busy one, a migration that waits for a processor waits with its locks held, and sessions wait where none would.
+    """
+    if not hasattr(item.config, "workerinput"):
+        return (yield)
+    alone = isinstance(item, IPyNbCell) and item.cell.source.startswith("%%traffic") and "%xray" in item.cell.source
+    kind = "" if alone else "_shared"
+    _turns().execute(f"SELECT pg_advisory_lock{kind}(1)")
+    try:
+        return (yield)
+    finally:
+        _turns().execute(f"SELECT pg_advisory_unlock{kind}(1)")
+
+
+@cache
+def _turns() -> psycopg.Connection:
+    """This worker's session for a lock that the workers share; PostgreSQL grants it in the order in which they asked."""
+    return server(_shared_url()).connect()
 
 
 @pytest.hookimpl(tryfirst=True)
