@@ -179,7 +179,9 @@ def shell(workspace, tmp_path, monkeypatch):
     def run(cell: str) -> Ran:
         with capture_output() as captured:
             result = ipython.run_cell(cell)
-        shown = captured.outputs[0].data if captured.outputs else {}
+        # What a display has become is told by the last of those that name it.
+        displays = {(one.transient or {}).get("display_id", number): one.data for number, one in enumerate(captured.outputs)}
+        shown = next(iter(displays.values()), {})
         text = captured.stdout + captured.stderr + shown.get("text/plain", "")
         return Ran(text.strip(), shown, result.result, result.error_before_exec or result.error_in_exec)
 

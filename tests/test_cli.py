@@ -70,8 +70,11 @@ def test_open_and_reset_are_lesson(terminal, shell, workspace):
 def test_check_is_check(terminal, shell, workspace, name):
     if name != "starter":
         write_answer(workspace, name)
-    status, said, _ = terminal("check", "first_step")
+    status, said, steps = terminal("check", "first_step")
     assert said == shell("%check first_step").text
+    if name == "solution":
+        up, down = "… alembic upgrade head", "… alembic downgrade 0003_orders"
+        assert steps.splitlines() == [up, down, up], "who waits for a grading sees at which step it is"
     assert status == (0 if name == "solution" else 1), "a script can't tell a pass from the rest"
 
 

@@ -23,7 +23,7 @@ from migration_lab.course import find_lesson
 from migration_lab.errors import LabError
 from migration_lab.sessions import Sessions, split
 
-ABORTED = "alice is in an aborted transaction: ROLLBACK ends it, nothing else is taken before."
+ABORTED = "alice is in an aborted transaction: until its ROLLBACK the server refuses all else."
 NICKNAME = "ALTER TABLE users ADD COLUMN nickname text"
 on_posix = pytest.mark.skipif(os.name == "nt", reason="kills a process as POSIX systems do")
 

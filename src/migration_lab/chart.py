@@ -17,6 +17,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .drawing import words_below
 from .errors import LabError
 from .felt import NOUNS, Band, Felt, Sample
 from .trace import shape
@@ -106,7 +107,7 @@ def alt(felt: Felt) -> str:
 def bundle(felt: Felt) -> tuple[dict[str, Any], dict[str, Any]]:
     """What a notebook shows: data and metadata by MIME type.
 
-    JupyterLab (4.5) gives an image no alt text, so that its words stand in the caption too; others take the metadata's.
+    JupyterLab gives an image no alt text, so that its words stand in the caption too; others take the metadata's.
     """
     words = alt(felt)
     return {"image/png": png(felt), "text/plain": words}, {"image/png": {"alt": words}}
@@ -114,9 +115,8 @@ def bundle(felt: Felt) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def caption(felt: Felt) -> dict[str, str]:
     """The line under the picture and, in a notebook, the picture in words, to be unfolded; data by MIME type."""
-    block = f'<pre style="{FLOWING}">{{}}</pre>'  # in which a $ of SQL begins no formula
-    words = f"<details><summary>The chart in words</summary>{block.format(escape(alt(felt)))}</details>"
-    return {"text/plain": str(felt), "text/html": block.format(escape(str(felt))) + words}
+    line = f'<pre style="{FLOWING}">{escape(str(felt))}</pre>'  # in which a $ of SQL begins no formula
+    return {"text/plain": str(felt), "text/html": line + words_below("chart", alt(felt), FLOWING)}
 
 
 def png(felt: Felt) -> bytes:

@@ -90,7 +90,7 @@ def check(options, rest):
     from .workspace import Workspace
 
     workspace = Workspace()
-    grade = grading.check(find_exercise(options.words), workspace)
+    grade = grading.check(find_exercise(options.words), workspace, _step)
     Progress(workspace).graded(grade)
     print(grade)
     return 0 if grade.outcome is grading.Outcome.PASSED else 1
@@ -218,6 +218,10 @@ def stop(options, rest):
 
     stopped = Embedded(Workspace()).stop()
     print("The embedded PostgreSQL is stopped." if stopped else "The embedded PostgreSQL was not running.")
+
+
+def _step(step: str) -> None:
+    print(f"… {step}", file=sys.stderr, flush=True)
 
 
 def _place():

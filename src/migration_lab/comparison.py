@@ -50,7 +50,7 @@ def _strongest(felt: list[Felt]) -> str:
     held = [one for trace in _traces(felt) for one in trace.held if not one.relation.endswith("alembic_version")]
     worst: list[Held] = worst_first([one for one in held if one.rank >= NOTEWORTHY])
     if not worst:
-        return "none that anybody waits for"
+        return "none that blocks a table"
     longest, *others = (one for one in worst if one.mode == worst[0].mode)
     relations = sorted({bare(one.relation) for one in (longest, *others)})
     return f"{longest.mode} on {listed(relations)}, held for {'up to ' * (len(relations) > 1)}{milliseconds(longest.ms)}"

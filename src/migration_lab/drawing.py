@@ -5,6 +5,7 @@ Nothing here measures a font: a cell is wider than any monospace font's letter o
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Iterable
 from unicodedata import combining, east_asian_width
@@ -29,6 +30,12 @@ def svg(width: int, height: int, title: str, description: str, parts: Iterable[s
         *parts,
         "</svg>",
     ])  # fmt: skip
+
+
+def words_below(picture: str, words: str, style: str = "") -> str:
+    """HTML below a picture that unfolds into its words: JupyterLab (4.6) gives an image no alt text."""
+    attribute = f' style="{style}"' if style else ""
+    return f"<details><summary>The {picture} in words</summary><pre{attribute}>{html.escape(words)}</pre></details>"
 
 
 def text(x: int, y: int, words: str, fill: str, more: str = "") -> str:

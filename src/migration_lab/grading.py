@@ -13,7 +13,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
@@ -43,6 +43,10 @@ TIMEOUTS = {
 WRITER_STAYS = 3.0  # seconds
 NEXT_WRITER_COMES = 1.0
 _count = itertools.count()
+
+
+def silently(step: str) -> None:
+    """Tell nobody which step of a grading comes next."""
 
 
 class Outcome(Enum):
@@ -82,9 +86,17 @@ class Graded:
 
     trace: Trace
 
-    def __init__(self, running: Server, database: str, project: Path, session: psycopg.Connection, runner: Runner):
+    def __init__(
+        self,
+        running: Server,
+        database: str,
+        project: Path,
+        session: psycopg.Connection,
+        runner: Runner,
+        say: Callable[[str], None] = silently,
+    ):
         self.running, self.database, self.project, self.session = running, database, project, session
-        self.runner = runner
+        self.runner, self.say = runner, say
         self.start = self.schema = snapshot(session)
         self.start_revision = lesson.revision(running, database)
         self.began = session.execute("SELECT pg_current_xact_id()::xid").fetchone()[0]
@@ -100,6 +112,7 @@ class Graded:
         Raises AlembicError, with its ``trace``, where the command fails.
         """
         self.command = " ".join(("alembic", *arguments))
+        self.say(self.command)
         variables = environment(self.running.database_url(self.database)) | {"PYTHONDONTWRITEBYTECODE": "1"}
         try:
             return self.runner.alembic(arguments, self.project, variables, SECONDS)
@@ -221,8 +234,8 @@ class Graded:
         return list(script.iterate_revisions(tuple(applied), self.start_revision or "base"))
 
 
-def check(exercise: Exercise, workspace: Workspace | None = None) -> Grade:
-    """Grade the files that stand in the learner's project of this exercise.
+def check(exercise: Exercise, workspace: Workspace | None = None, say: Callable[[str], None] = silently) -> Grade:
+    """Grade the files that stand in the learner's project of this exercise; ``say`` is told each step before it begins.
 
     Neither those files nor the exercise's open database are touched. Takes up to half a minute for each of three
     Alembic commands where the answer hangs; else well under a second at the small start state.
@@ -231,7 +244,13 @@ def check(exercise: Exercise, workspace: Workspace | None = None) -> Grade:
     project = workspace.project(exercise.place)
     if not attempted(exercise, project):
         return Grade(exercise, Outcome.NOT_ATTEMPTED, "the starter is unchanged. Write your answer, run its cell, check again.")
-    return grade_folder(exercise, project, workspace)
+    try:
+        with in_words():
+            running = server(workspace=workspace)
+            with _scratch(running, exercise, workspace) as database, _copy(project) as copy:
+                return _graded(exercise, running, database, copy, say)
+    except LabError as error:
+        return Grade(exercise, Outcome.COULD_NOT_RUN, f"{error} Your answer is not the cause.", at_fault=False)
 
 
 def attempted(exercise: Exercise, project: Path) -> bool:
@@ -244,21 +263,10 @@ def attempted(exercise: Exercise, project: Path) -> bool:
         return _contents(project) != _contents(start)
 
 
-def grade_folder(exercise: Exercise, project: Path, workspace: Workspace) -> Grade:
-    """Grade an Alembic project, wherever it stands, as an answer to an exercise."""
-    try:
-        with in_words():
-            running = server(workspace=workspace)
-            with _scratch(running, exercise, workspace) as database, _copy(project) as copy:
-                return _graded(exercise, running, database, copy)
-    except LabError as error:
-        return Grade(exercise, Outcome.COULD_NOT_RUN, f"{error} Your answer is not the cause.", at_fault=False)
-
-
-def _graded(exercise: Exercise, running: Server, database: str, project: Path) -> Grade:
+def _graded(exercise: Exercise, running: Server, database: str, project: Path, say: Callable[[str], None]) -> Grade:
     checks = _load(exercise)
     with Runner.ready() as runner, running.connect(database) as session:
-        graded = Graded(running, database, project, session, runner)
+        graded = Graded(running, database, project, session, runner, say)
         try:
             graded.upgrade()
             said = checks.check(graded)

@@ -16,7 +16,7 @@ from types import CodeType
 
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, cell_magic, line_cell_magic, line_magic, magics_class, needs_local_scope
-from IPython.display import Markdown, display
+from IPython.display import DisplayHandle, Markdown, display
 from sql.connection import Connection as SqlConnection
 from sql.magic import SqlMagic
 from sqlalchemy import event
@@ -24,8 +24,11 @@ from sqlalchemy import event
 from . import answers, chart, command, grading, locktree, look, revisions
 from . import lesson as lessons
 from .course import Exercise, Lesson, find_exercise, find_lesson
+from .diagram import Diagram
+from .drawing import words_below
 from .errors import Interrupted, LabError, in_words
 from .progress import Progress, report
+from .revisions import Graph
 from .runner import Runner
 from .sessions import Sessions
 from .summary import keep
@@ -174,13 +177,13 @@ class LabMagics(Magics):
     @verb
     def schema(self, line: str) -> None:
         """%schema: the tables as a picture, with what changed since the last look marked."""
-        display(look.look(self._place()))
+        _draw(look.look(self._place()), "diagram")
 
     @line_magic
     @verb
     def revisions(self, line: str) -> None:
         """%revisions: the project's revisions as a graph, and where the database stands."""
-        display(revisions.look(self._place()))
+        _draw(revisions.look(self._place()), "graph")
 
     @cell_magic
     @verb
@@ -196,9 +199,10 @@ class LabMagics(Magics):
         """%check ID: grade the exercise on a fresh database."""
         exercise = self._exercise(line, "check")
         workspace = Workspace()
-        grade = grading.check(exercise, workspace)
+        note = _Note()
+        grade = grading.check(exercise, workspace, lambda step: note.show(f"… {step}"))
         Progress(workspace).graded(grade)
-        _show(str(grade))
+        note.show(str(grade))
         Runner.warm_up()
 
     @line_magic
@@ -207,7 +211,7 @@ class LabMagics(Magics):
         """%hint ID: the next hint."""
         exercise = self._exercise(line, "hint")
         number, text = Progress(Workspace()).next_hint(exercise)
-        _show(f"Hint {number} of {len(exercise.hints)}: {text}")
+        _Note().show(f"Hint {number} of {len(exercise.hints)}: {text}")
 
     @line_magic
     @verb
@@ -354,7 +358,22 @@ def _why_not(error: Exception) -> str:
     return said
 
 
-def _show(text: str) -> None:
-    colour = {"✔": "#009E73", "✘": "#D55E00", "!": "#D55E00"}.get(text[0], "#0072B2")
-    style = f"border-left: 4px solid {colour}; padding: 0.5em 1em; {FLOWING}"
-    display({"text/plain": text, "text/html": f'<pre style="{style}">{escape(text)}</pre>'}, raw=True)
+def _draw(picture: Diagram | Graph, kind: str) -> None:
+    display(picture)
+    display({"text/html": words_below(kind, repr(picture))}, raw=True)
+
+
+class _Note:
+    """A text with a coloured edge; a later one takes its place."""
+
+    def __init__(self):
+        self.shown: DisplayHandle | None = None
+
+    def show(self, text: str) -> None:
+        colour = {"✔": "#009E73", "✘": "#D55E00", "!": "#D55E00"}.get(text[0], "#0072B2")
+        style = f"border-left: 4px solid {colour}; padding: 0.5em 1em; {FLOWING}"
+        page = {"text/plain": text, "text/html": f'<pre style="{style}">{escape(text)}</pre>'}
+        if self.shown:
+            self.shown.update(page, raw=True)
+        else:
+            self.shown = display(page, raw=True, display_id=True)

@@ -198,7 +198,7 @@ class Sessions:
             with self.opened.server.connect(self.opened.database) as second:
                 said = in_names(said, second)
         if session.connection.info.transaction_status is TransactionStatus.INERROR:
-            said += f"\n{session.name} is in an aborted transaction: ROLLBACK ends it, nothing else is taken before."
+            said += f"\n{session.name} is in an aborted transaction: until its ROLLBACK the server refuses all else."
         return said
 
 

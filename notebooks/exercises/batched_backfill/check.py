@@ -6,6 +6,8 @@ from migration_lab.grading import Graded, NotYet
 MOST = 100  # orders in a transaction
 SLOW = 996  # an order that the last batch writes
 GIVEN = "0004_typed_by_hand"
+SINCE = 200
+BOUGHT_SINCE = f"INSERT INTO orders (user_id, status, total) SELECT 7, 'complete', 9.99 FROM generate_series(1, {SINCE})"
 # What the shop's data say of each order, with the new word.
 RIGHT = """CASE WHEN id % 100 = 0 THEN 'cancelled' WHEN id % 20 = 1 THEN 'pending' WHEN id % 20 = 2 THEN 'processing'
     ELSE 'completed' END"""
@@ -34,11 +36,18 @@ def check(db: Graded) -> None:
             f"a buyer who wanted to change order 4 waited {waited:.1f} s, while the backfill waited for order {SLOW} at the other end "
             "of the table. What is written in small parts is let go at the commit; a savepoint ends no transaction."
         )
-    again = written_again(db)
-    if again:
+    db.session.execute(BOUGHT_SINCE)
+    again = written_again(db) - SINCE
+    if again > 0:
         raise NotYet(
             f"run once more, as after a break, it wrote {again} orders that were done already. "
             "The WHERE should find only what is left to do."
+        )
+    left = db.value("SELECT count(*) FROM orders WHERE status = 'complete'")
+    if left:
+        raise NotYet(
+            f"{SINCE} orders were finished since, and the next run left {left} of them: the file says where the ids end. "
+            "The table knows, SELECT max(id), each time that it is asked."
         )
 
 
@@ -62,7 +71,7 @@ def beside_a_slow_buyer(db: Graded) -> float:
 
 
 def written_again(db: Graded) -> int:
-    """How many orders a second run writes."""
+    """How many orders one more run writes."""
     before = db.now()
     db.alembic("stamp", GIVEN)
     try:

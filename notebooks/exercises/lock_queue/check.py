@@ -2,6 +2,8 @@
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from migration_lab.command import AlembicError
 from migration_lab.grading import Graded, NotYet
@@ -9,6 +11,7 @@ from migration_lab.schema import snapshot
 
 REPORT_STAYS = 2.5  # seconds
 READER_MAY_WAIT = 1.2
+WORK = 1.5  # seconds
 BROKEN = '''"""Cannot work"""
 
 from alembic import op
@@ -19,6 +22,21 @@ down_revision = "0004_nickname"
 
 def upgrade() -> None:
     op.execute("ALTER TABLE users ADD COLUMN nickname text")
+
+
+def downgrade() -> None:
+    pass
+'''
+LONG = f'''"""Works for longer than a reader may wait, and keeps nobody waiting"""
+
+from alembic import op
+
+revision = "0005_long"
+down_revision = "0004_nickname"
+
+
+def upgrade() -> None:
+    op.execute("SELECT pg_sleep({WORK})")
 
 
 def downgrade() -> None:
@@ -57,6 +75,7 @@ def check(db: Graded) -> None:
             "after the last try the error was swallowed. Raise it, or a deployment goes on without its column."
         )
     real_errors_come_out(db)
+    long_work_is_done(db)
 
 
 def behind_a_report(db: Graded) -> tuple[float, AlembicError | None]:
@@ -84,9 +103,9 @@ def behind_a_report(db: Graded) -> tuple[float, AlembicError | None]:
 
 
 def real_errors_come_out(db: Graded) -> None:
-    (db.project / "migrations" / "versions" / "0005_broken.py").write_text(BROKEN, encoding="utf-8")
     try:
-        db.alembic("upgrade", "head")
+        with one_more(db, "0005_broken", BROKEN):
+            db.alembic("upgrade", "head")
     except AlembicError as error:
         tries = sum(statement.error is not None for statement in error.trace.statements)
         if tries > 1:
@@ -99,8 +118,29 @@ def real_errors_come_out(db: Graded) -> None:
             "a migration that adds a column twice ended with exit status 0: env.py keeps its error to itself. "
             "Let every error out that you don't try again."
         )
+
+
+def long_work_is_done(db: Graded) -> None:
+    try:
+        with one_more(db, "0005_long", LONG):
+            db.alembic("upgrade", "head")
+            db.alembic("downgrade", "-1")
+    except AlembicError as error:
+        raise NotYet(
+            f"a migration that works for {WORK} s, and waits for nobody, was ended: {error.sentence}. statement_timeout counts "
+            "the work too; lock_timeout counts only the waiting for a lock."
+        ) from None
+
+
+@contextmanager
+def one_more(db: Graded, name: str, content: str) -> Iterator[None]:
+    """One more revision file in the project, for as long as the block."""
+    file = db.project / "migrations" / "versions" / f"{name}.py"
+    file.write_text(content, encoding="utf-8")
+    try:
+        yield
     finally:
-        (db.project / "migrations" / "versions" / "0005_broken.py").unlink()
+        file.unlink()
 
 
 PASSED = "readers hardly noticed, the migration came through when the report was gone, and a real error comes out at once."

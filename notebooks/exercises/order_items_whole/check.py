@@ -25,7 +25,7 @@ def check(db: Graded) -> None:
         foreign_key_stands(items, column)
     takes_what_it_should(db)
     refuses_what_it_should(db)
-    follows_its_parents(db)
+    follows_its_parents(db, items)
     for column in PARENTS:
         index_finds(items, column)
     one_parent_at_a_time(db)
@@ -93,7 +93,7 @@ def refuses_what_it_should(db: Graded) -> None:
         raise NotYet("a product was taken twice in one order: nothing keeps (order_id, product_id) unique.")
 
 
-def follows_its_parents(db: Graded) -> None:
+def follows_its_parents(db: Graded, items: Table) -> None:
     item = ITEM.format("(7, 7, 1, 9.99)")
     if refused := db.refusal(f"{item}; DELETE FROM orders WHERE id = 7"):
         raise NotYet(
@@ -102,6 +102,12 @@ def follows_its_parents(db: Graded) -> None:
         )
     if db.refusal(f"{item}; DELETE FROM products WHERE id = 7") is None:
         raise NotYet("a product was deleted that somebody had bought. ON DELETE RESTRICT keeps it, and the order's history.")
+    key = next(one for one in items.constraints.values() if one.kind == "foreign key" and one.columns == ("product_id",))
+    if key.on_delete != "RESTRICT":
+        raise NotYet(
+            f"{key.name} has ON DELETE {key.on_delete}, and RESTRICT was asked for: it says to the reader that a product "
+            "which was bought is to stay, and no DEFERRABLE puts it off."
+        )
 
 
 def index_finds(items: Table, column: str) -> None:

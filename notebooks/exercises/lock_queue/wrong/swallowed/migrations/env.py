@@ -1,0 +1,30 @@
+"""How Alembic reaches the database."""
+
+import os
+import time
+
+from alembic import context
+from sqlalchemy import create_engine, pool
+from sqlalchemy.exc import DBAPIError
+
+engine = create_engine(os.environ["DATABASE_URL"], poolclass=pool.NullPool)
+WORTH_ANOTHER_TRY = {"55P03", "40P01"}  # lock_not_available, deadlock_detected
+
+
+def migrate(connection) -> None:
+    connection.exec_driver_sql("SET lock_timeout = '300ms'")
+    connection.commit()
+    context.configure(connection=connection, transaction_per_migration=True)
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+for pause in (0.2, 0.4):
+    try:
+        with engine.connect() as connection:
+            migrate(connection)
+        break
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) not in WORTH_ANOTHER_TRY:
+            raise
+        time.sleep(pause)
