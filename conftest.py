@@ -72,13 +72,13 @@ def pytest_xdist_make_scheduler(config, log):
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item):
-    """Under `pytest -n`, a cell that tells who waited for whom has the machine to itself, as it has a learner's.
+    """Under `pytest -n`, a cell with traffic has the machine to itself, as it has a learner's.
 
     On a busy one, a migration that waits for a processor waits with its locks held, and sessions wait where none would.
     """
     if not hasattr(item.config, "workerinput"):
         return (yield)
-    alone = isinstance(item, IPyNbCell) and item.cell.source.startswith("%%traffic") and "%xray" in item.cell.source
+    alone = isinstance(item, IPyNbCell) and item.cell.source.startswith("%%traffic")
     kind = "" if alone else "_shared"
     _turns().execute(f"SELECT pg_advisory_lock{kind}(1)")
     try:

@@ -32,7 +32,7 @@ OUTSIDE = {
     "docs.sqlalchemy.org": r"/en/20/[a-z/]+\.html(#[\w.-]+)?",
 }
 # Words that neither PostgreSQL nor Alembic has a page about.
-OF_THE_COURSE = {"old code and new code", "soft delete"}
+OF_THE_COURSE = {"x-ray", "old code and new code", "soft delete"}
 FEW = range(3, 10)
 
 

@@ -183,7 +183,7 @@ def test_its_sql_does_the_same(project, head, tmp_path):
     script = tmp_path / "head.sql"
     script.write_text(head, encoding="utf-8")
     project.run("psql", "-q", "-v", "ON_ERROR_STOP=1", "-f", script)
-    assert head.startswith("SET lock_timeout = '1s';\n\nSET statement_timeout = '15min';\n\nBEGIN;")
+    assert head.startswith("SET lock_timeout = '1500ms';\n\nSET statement_timeout = '15min';\n\nBEGIN;")
     assert head.count("BEGIN;") == head.count("COMMIT;") == 2, "each revision has a transaction of its own"
     by_psql = snapshot(project.session)
     project.alembic("downgrade", "base")
@@ -270,14 +270,15 @@ def test_a_merge_has_a_way_back(upgraded):
 
 @pytest.mark.skipif(os.name == "nt" or not shutil.which("git"), reason="needs bash and git")
 def test_its_ci_recipe(project, tmp_path):
-    """Every step but pip's, as the runner would: on a branch that adds a revision, then with a stray one."""
+    """Every step but pip's, as the runner would: where a branch with a revision was merged, then with a stray one."""
     recipe = yaml.safe_load((project.folder / "ci.yml").read_text("utf-8"))
     steps = {step.get("name"): step["run"] for step in recipe["jobs"]["migrations"]["steps"] if "run" in step}
+    zoe = ("-c", "user.name=Zoë", "-c", "user.email=zoe@example.org")
     for arguments in (
         ("init", "-q", "-b", "main"),
         ("add", "."),
-        ("-c", "user.name=Zoë", "-c", "user.email=zoe@example.org", "commit", "-qm", "Begin"),
-        ("update-ref", "refs/remotes/origin/main", "main"),
+        (*zoe, "commit", "-qm", "Begin"),
+        ("switch", "-q", "-c", "note"),
     ):
         project.run("git", *arguments)
     down = """op.drop_column("example_items", "note")"""
@@ -285,7 +286,14 @@ def test_its_ci_recipe(project, tmp_path):
     column = "    note: Mapped[str | None] = mapped_column(sa.Text)\n    is_active:"
     models.write_text(models.read_text("utf-8").replace("    is_active:", column, 1), encoding="utf-8")
     project.revision("002_note", ADD_NOTE, down)
-    runner = {"RUNNER_TEMP": str(tmp_path), "PROJECT": ".", "GITHUB_BASE_REF": "main"}
+    for arguments in (
+        ("add", "."),
+        (*zoe, "commit", "-qm", "Add a note"),
+        ("switch", "-q", "--detach", "main"),
+        (*zoe, "merge", "-q", "--no-ff", "note"),
+    ):
+        project.run("git", *arguments)
+    runner = {"RUNNER_TEMP": str(tmp_path), "PROJECT": "."}
     bash = ("bash", "-e", "-o", "pipefail", "-c")
     said = {name: project.run(*bash, step, **runner) for name, step in steps.items() if name}
     assert "5 passed" in said["Up, down and up again"]
@@ -333,7 +341,7 @@ def test_two_runners_at_once(project):
 def test_a_second_runner_waits_beside_an_index_that_is_built_online(upgraded):
     """CREATE INDEX CONCURRENTLY waits for older transactions; a runner that waits in one would be in a deadlock."""
     upgraded.revision("002_index", INDEX_ONLINE.replace("orders", "example_items"))
-    upgraded.revision("003_note", "assert op.get_bind().scalar(sa.text('SHOW lock_timeout')) == '1s'", down="002_index")
+    upgraded.revision("003_note", "assert op.get_bind().scalar(sa.text('SHOW lock_timeout')) == '1500ms'", down="002_index")
     with upgraded.holding("INSERT INTO users (email) VALUES ('zoe@example.org')") as writer:
         writer.execute("INSERT INTO example_items (user_id, name) VALUES (1, 'pen')")
         first = upgraded.begin("alembic", "upgrade", "head")
@@ -454,6 +462,7 @@ PARTITIONED = "DROP TABLE t; CREATE TABLE t (id int NOT NULL) PARTITION BY RANGE
 PROOF = "ALTER TABLE t ADD CONSTRAINT proof CHECK (a IS NOT NULL)"
 KEY = "ALTER TABLE t ADD CONSTRAINT key FOREIGN KEY (p) REFERENCES p"
 UNIQUE = "CREATE UNIQUE INDEX i ON t (a)"
+FOLLOW = "CREATE TRIGGER o BEFORE UPDATE ON t FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()"
 CONCURRENTLY = UNIQUE.replace("INDEX", "INDEX CONCURRENTLY")
 # What the card calls a statement → what is there before it, and the statements that it speaks of.
 SPOKEN_OF = {
@@ -493,9 +502,15 @@ SPOKEN_OF = {
         "DROP INDEX CONCURRENTLY i",
         "REINDEX INDEX CONCURRENTLY i",
     ),
-    "CREATE TRIGGER": (
-        "",
-        "CREATE TRIGGER o BEFORE UPDATE ON t FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+    "CREATE TRIGGER": ("", FOLLOW),
+    "RENAME, DROP COLUMN, DROP of a CHECK, SET DEFAULT, DROP NOT NULL, DROP TRIGGER": (
+        f"{PROOF}; {FOLLOW}; ALTER TABLE t ALTER x SET NOT NULL",
+        "ALTER TABLE t RENAME a TO b",
+        "ALTER TABLE t DROP COLUMN s",
+        "ALTER TABLE t DROP CONSTRAINT proof",
+        "ALTER TABLE t ALTER a SET DEFAULT 7",
+        "ALTER TABLE t ALTER x DROP NOT NULL",
+        "DROP TRIGGER o ON t",
     ),
     "DROP FOREIGN KEY, DROP TABLE of a child": (KEY, "ALTER TABLE t DROP CONSTRAINT key", "DROP TABLE t"),
     "varchar wider, varchar to text": ("", "ALTER TABLE t ALTER s TYPE varchar(20)", "ALTER TABLE t ALTER s TYPE text"),
@@ -505,10 +520,8 @@ SPOKEN_OF = {
         "ALTER TABLE t ALTER a TYPE bigint",
         "ALTER TABLE t ALTER x TYPE int USING x::int",
     ),
-    "timestamp to timestamptz, session in UTC, no USING": (
-        "CREATE INDEX ON t (w)",
-        "ALTER TABLE t ALTER w TYPE timestamptz",
-    ),
+    "timestamp to timestamptz, session in UTC, no USING": ("", "ALTER TABLE t ALTER w TYPE timestamptz"),
+    "the same, with an index on the column": ("CREATE INDEX ON t (w)", "ALTER TABLE t ALTER w TYPE timestamptz"),
     "the same with `USING … AT TIME ZONE`": ("", "ALTER TABLE t ALTER w TYPE timestamptz USING w AT TIME ZONE 'UTC'"),
     "ATTACH PARTITION": (PARTITIONED, "ALTER TABLE t ATTACH PARTITION p FOR VALUES FROM (1) TO (1000)"),
     "VACUUM FULL, CLUSTER": ("", "VACUUM FULL t", "CLUSTER t USING t_pkey"),

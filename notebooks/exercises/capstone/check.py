@@ -166,7 +166,7 @@ def support_list(db: Graded, say) -> None:
         say(True, f"support's list: an {scan['Node Type']} of {way}, in its order.")
     for name, index in db.schema.tables["orders"].indexes.items():
         if not index.valid:
-            say(False, f"{name} is INVALID (pg_index.indisvalid is false): every write pays for it, no query uses it.")
+            say(False, f"{name} is INVALID (pg_index.indisvalid is false): no query uses it, and writes may pay for it.")
 
 
 def back_to_monday(db: Graded, page: Page) -> None:

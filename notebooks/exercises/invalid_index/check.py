@@ -11,7 +11,7 @@ def check(db: Graded) -> None:
         raise NotYet(f"users has no index {INDEX} any more: two people may sign up with one email again.")
     if not index.valid:
         raise NotYet(
-            f"{INDEX} is still INVALID (pg_index.indisvalid is false): every INSERT maintains it, and no query uses it. "
+            f"{INDEX} is still INVALID (pg_index.indisvalid is false): no query uses it, and it keeps no email single. "
             "IF NOT EXISTS only looks at the name, and REINDEX TABLE CONCURRENTLY passes over what is INVALID: name the index."
         )
     if not index.unique or index.columns != ("email",) or index.predicate:

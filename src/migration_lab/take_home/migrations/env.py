@@ -24,7 +24,9 @@ target_metadata = Base.metadata
 # ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 SETTINGS = {
-    "lock_timeout": "1s",  # who waits for a lock stops all who come later; so it gives up, and tries again
+    # Who waits for a lock stops all who come later, so it gives up, and tries again; but not before deadlock_timeout (1s),
+    # after which an autovacuum makes way.
+    "lock_timeout": "1500ms",
     "statement_timeout": "15min",  # nobody should find a forgotten UPDATE the next morning
     "lock_tries": "10",  # with growing pauses, about two minutes
     "runner_wait": "600",  # seconds that a second runner waits for the first
@@ -142,14 +144,14 @@ def migrate(connection: Connection) -> None:
 
 def only_looks() -> bool:
     command = getattr(context.config.cmd_opts, "cmd", None)
-    return bool(command) and command[0].__name__ in ("check", "current", "revision")
+    return bool(command) and command[0].__name__ in ("check", "current", "history", "revision")
 
 
 def wait_for_turn(connection: Connection) -> None:
-    """Let one runner at a time migrate a database; its session ends with its lock.
+    """Let one runner at a time migrate a database; its lock ends with its session.
 
     The lock is asked for again and again, with no transaction open between: CREATE INDEX CONCURRENTLY waits for every
-    transaction older than itself, so that a runner waiting inside pg_advisory_lock() would be in a deadlock with it.
+    older snapshot, and a runner that waited inside pg_advisory_lock() would have one, so that each would wait for the other.
     """
     wait, told = int(setting("runner_wait")), False
     until = time.monotonic() + wait

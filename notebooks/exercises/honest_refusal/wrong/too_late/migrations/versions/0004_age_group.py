@@ -18,7 +18,7 @@ GROUP = """
     UPDATE users SET age_group = CASE
         WHEN age::integer < 40 THEN '18 to 39'
         WHEN age::integer < 65 THEN '40 to 64'
-        ELSE '65 and over' END
+        WHEN age::integer >= 65 THEN '65 and over' END
 """
 
 
