@@ -16,6 +16,7 @@ from migration_lab import grading, startstate
 from migration_lab.course import NOTEBOOKS, Exercise, exercises, lessons
 from migration_lab.errors import LabError
 from migration_lab.grading import Outcome
+from migration_lab.runner import Runner
 
 ANSWERS = [(exercise, name) for exercise in exercises().values() for name in exercise.wrong]
 
@@ -30,7 +31,9 @@ def answer(exercise: Exercise, folders: list[Path], workspace) -> grading.Grade:
     startstate.lay_start(project, exercise)
     for folder in folders:
         shutil.copytree(folder, project, dirs_exist_ok=True)
-    return grading.check(exercise, workspace)
+    grade = grading.check(exercise, workspace)
+    Runner.warm_up()  # as %check does: the next answer need not wait for it
+    return grade
 
 
 @pytest.mark.parametrize("exercise", exercises().values(), ids=lambda exercise: exercise.id)
