@@ -94,6 +94,8 @@ def ensure_template(server: Server, start: str) -> str:
             with _building(session, name):
                 if not _exists(session, name):
                     _build(server, session, name, start)
+                    if server.kind == "embedded":
+                        _drop_outdated(session, name, start)
     return name
 
 
@@ -146,6 +148,13 @@ def _build(server: Server, session: Connection, name: str, start: str) -> None:
     session.execute(
         sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(sql.Identifier(name)),
     )
+
+
+def _drop_outdated(session: Connection, name: str, start: str) -> None:
+    """Drop what an earlier version of the course began from, on a server that no other version uses."""
+    others = "SELECT datname FROM pg_database WHERE datname ~ %s AND datname <> %s ORDER BY 1"
+    for (outdated,) in session.execute(others, [f"^shop_{start}_[0-9a-f]{{8}}$", name]).fetchall():
+        drop_database(session, outdated)
 
 
 def _empty(server: Server, making: str) -> None:
