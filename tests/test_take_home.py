@@ -168,7 +168,7 @@ def test_up_down_and_up(project):
     top = snapshot(project.session)
     assert {"users", "example_items"} <= {name.split(".")[-1] for name in top.tables}
     assert project.alembic("check").endswith("No new upgrade operations detected.\n")
-    assert project.alembic("history").splitlines() == [
+    assert [line for line in project.alembic("history").splitlines() if " INFO " not in line] == [
         "000_add_users -> 001_add_example_table (head), Add example table",
         "<base> -> 000_add_users, Add users",
     ]
@@ -300,11 +300,11 @@ def test_its_ci_recipe(project, tmp_path):
     new = (tmp_path / "new.sql").read_text("utf-8")
     assert "note" in new
     assert "example_items (user_id" not in new, "only what is new"
-    assert project.value("SELECT count(*) FROM pg_database WHERE datname LIKE current_database() || '_tests'") == 0
+    assert project.value("SELECT count(*) FROM pg_database WHERE datname LIKE current_database() || '_migration_tests'") == 0
 
     project.revision("002_stray", "pass")
     stray = project._popen(["bash", "-c", steps["There is one head"]], runner)
-    assert "Merge them" in ended(stray, status=1)
+    assert "There is to be one" in ended(stray, status=1)
 
 
 def test_squawk_finds_nothing_in_its_sql(head, tmp_path):
@@ -433,6 +433,29 @@ def test_a_real_error_is_tried_once(upgraded):
 )
 def test_a_setting_that_is_wrong_is_named(project, variables, sentence):
     assert f"FAILED: {sentence}" in ended(project.begin("alembic", "upgrade", "head", **variables), status=255)
+
+
+def test_a_setting_that_is_misspelt_is_not_passed_over(project):
+    said = ended(project.begin("alembic", "-x", "lock_timout=5s", "upgrade", "head"), status=255)
+    assert "FAILED: There is no setting lock_timout; -x knows lock_timeout, statement_timeout," in said
+
+
+@pytest.mark.parametrize(
+    ("id", "sentence"),
+    [
+        ("001_add_example_table", "There is a revision 001_add_example_table already. Choose another --rev-id."),
+        ("002_a_name_longer_than_the_column_takes", "is no good --rev-id"),
+        ("a/b", "is no good --rev-id"),
+    ],
+)
+@pytest.mark.parametrize("how", [(), ("--autogenerate",)], ids=str)
+def test_an_id_that_is_no_good_writes_nothing(upgraded, id, sentence, how):
+    """The file is named by the id: one that is taken replaced a revision that had been applied."""
+    versions = upgraded.folder / "migrations" / "versions"
+    before = content_digest(versions)
+    said = ended(upgraded.begin("alembic", "revision", *how, "--rev-id", id, "-m", "Again"), status=255)
+    assert sentence in said
+    assert content_digest(versions) == before
 
 
 # The card of locks is true

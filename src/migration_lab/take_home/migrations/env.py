@@ -39,7 +39,10 @@ applied: list[str] = []
 
 
 def setting(name: str) -> str:
-    value = context.get_x_argument(as_dictionary=True).get(name) or os.environ.get(f"MIGRATION_{name.upper()}")
+    given = context.get_x_argument(as_dictionary=True)
+    if unknown := sorted(given.keys() - SETTINGS):
+        raise CommandError(f"There is no setting {', '.join(unknown)}; -x knows {', '.join(SETTINGS)}.")
+    value = given.get(name) or os.environ.get(f"MIGRATION_{name.upper()}")
     value = value or SETTINGS[name]
     pattern, expected = {
         "lock_tries": (r"[1-9]\d*", "a number from 1"),
@@ -72,9 +75,20 @@ def configure(**options) -> None:
         compare_type=True,
         compare_server_default=True,
         transaction_per_migration=True,  # or every lock is held until the last of all pending revisions has ended
+        process_revision_directives=id_is_good,
         on_version_apply=after_each,
         **options,
     )
+
+
+def id_is_good(ctx, parents, directives) -> None:
+    """A revision's file is named by its id, so one that is taken would overwrite its file."""
+    taken = {script.revision for script in context.script.walk_revisions()}
+    for new in directives:
+        if new.rev_id in taken:
+            raise CommandError(f"There is a revision {new.rev_id} already. Choose another --rev-id.")
+        if not re.fullmatch(r"\w{1,32}", new.rev_id):
+            raise CommandError(f"{new.rev_id!r} is no good --rev-id: letters, digits and _, 32 of them at the most.")
 
 
 def timeouts() -> list[str]:

@@ -23,7 +23,8 @@ depends_on = ${repr(depends_on)}
 
 % if not merges:
 # Timestamps: sa.DateTime(timezone=True). Keys: sa.BigInteger(), sa.Identity(always=True). Defaults: server_default.
-# A check is named for what it takes, without its prefix: name="price_zero_or_more". CHECKLIST.md has the rest.
+# A check is named for what it takes, without its prefix: name="price_zero_or_more". To drop it, say the same name, and
+# type_="check". CHECKLIST.md has the rest.
 
 % endif
 
@@ -32,7 +33,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-% if downgrades or merges:
+% if merges or "op." in (downgrades or ""):
     ${downgrades if downgrades else "pass"}
 % else:
     raise NotImplementedError("TODO: the way back, or why there is none")

@@ -1,4 +1,7 @@
-"""What must be true of the migrations before a merge, on a database of the tests' own beside DATABASE_URL's."""
+"""What must be true of the migrations before a merge, on a database of the tests' own beside DATABASE_URL's.
+
+It is named as that one is, with _migration_tests behind; one of that name is dropped, before and after.
+"""
 
 import os
 from pathlib import Path
@@ -28,7 +31,7 @@ def alembic_config():
 @pytest.fixture
 def alembic_engine(monkeypatch):
     url = make_url(os.environ["DATABASE_URL"]).set(drivername="postgresql+psycopg")
-    own = url.set(database=f"{url.database}_tests")
+    own = url.set(database=f"{url.database}_migration_tests")
     with create_engine(url, isolation_level="AUTOCOMMIT", poolclass=pool.NullPool).connect() as session:
         session.exec_driver_sql(f'DROP DATABASE IF EXISTS "{own.database}" WITH (FORCE)')
         session.exec_driver_sql(f'CREATE DATABASE "{own.database}" TEMPLATE template0')

@@ -1,7 +1,7 @@
 """Add users
 
 It stands in for the table that your items belong to, so that the example runs on an empty database. Where you have
-such a table, delete this file and let 001_add_example_table follow the revision that made yours.
+such a table, go down to base first; then delete this file, and let 001_add_example_table follow the revision that made yours.
 
 Locks: none that anybody waits for; the table is new.
 Back: every user is lost.
