@@ -91,13 +91,36 @@ def old_and_new_code(db: Graded) -> None:
             "a user whom old code signed up after the upgrade, aged '33', has no number yet: new code would not see it. "
             "What is written between the backfill and the last server's release needs a trigger."
         )
+    for age in ("7", "103"):
+        if db.value(signs_up, age) != int(age):
+            raise NotYet(f"a user whom old code signed up, aged {age!r}, has no number: a whole number may have one digit, or three.")
     if db.value("UPDATE users SET age = '34'::varchar WHERE id = 1 RETURNING age_int") != 34:
         raise NotYet("when old code changes an age that is there to '34', age_int keeps the old number: the trigger is for INSERT only.")
     if db.value("UPDATE users SET age = 'unknown'::varchar WHERE id = 1 RETURNING age_int") is not None:
         raise NotYet("when old code changes an age to 'unknown', age_int keeps the number that was there: it is no longer true.")
 
 
+# Rows by when they were last written, against the catalog's rows of the schema change: the same xmin is the same transaction.
+FILLED_FIRST = """
+    SELECT count(*) FROM users WHERE age_int IS NOT NULL AND age(xmin) >
+        (SELECT min(age(xmin)) FROM pg_trigger WHERE tgrelid = 'users'::regclass AND NOT tgisinternal)"""
+FILLED_UNDER_LOCK = """
+    SELECT count(*) FROM users WHERE xmin IN (
+        SELECT xmin FROM pg_trigger WHERE tgrelid = 'users'::regclass AND NOT tgisinternal
+        UNION ALL SELECT xmin FROM pg_attribute WHERE attrelid = 'users'::regclass AND attname = 'age_int')"""
+
+
 def locks(db: Graded) -> None:
+    if db.value(FILLED_FIRST):
+        raise NotYet(
+            "the numbers were filled in before the trigger was there: an age that old code wrote in between has none, and nobody "
+            "fills it in again. First the trigger, then the backfill."
+        )
+    if (written := db.value(FILLED_UNDER_LOCK)) > MOST:
+        raise NotYet(
+            f"the backfill of {written} users ran in one transaction with the change of the schema, whose lock stops others until "
+            "the commit. Let that transaction end first: an autocommit_block, or a revision of its own."
+        )
     for transaction in db.trace.transactions:
         held = [one for one in transaction.held if one.relation == "public.users" and one.blocks in ("writes", "reads and writes")]
         written = sum(statement.rows or 0 for statement in transaction.statements if statement.revision != GIVEN)

@@ -1,6 +1,7 @@
 """orders.status: complete and completed, no other word at any moment, and no scan that anybody waits for."""
 
 from migration_lab.grading import Graded, NotYet
+from migration_lab.schema import snapshot
 
 GIVEN = "0004_status_check"
 WRITE = "UPDATE orders SET status = %s WHERE id = 1"
@@ -24,7 +25,7 @@ def check(db: Graded) -> None:
         raise NotYet(f"{moved} orders have lost the word that old code asks for: while it runs, their rows keep complete.")
     if not db.refusal(WRITE, "lost"):
         raise NotYet("orders takes the status 'lost': no check is left that knows the words.")
-    for word in ("Complete", "completely", ""):
+    for word in ("Complete", "completely", "complete ", "completed ", " completed", "completedly", ""):
         if not db.refusal(WRITE, word):
             raise NotYet(f"orders takes the status {word!r}: the check lets in more than the five words.")
     unproven = [check for check in checks(db) if not check.validated]
@@ -69,6 +70,8 @@ def at_every_step(db: Graded) -> None:
     """Go down to the given check and up again one revision at a time: what does the application meet in between?"""
     steps = [revision.revision for revision in reversed(db.revisions()) if revision.revision != GIVEN]
     db.alembic("downgrade", GIVEN)
+    if not db.refusal(WRITE, "lost") or "ck_orders_status" not in snapshot(db.session).tables["orders"].constraints:
+        raise NotYet(f"downgrade() ran, and does not lead back to {GIVEN}: ck_orders_status is gone, with the four words that it let in.")
     for step in steps:
         db.alembic("upgrade", step)
         if not db.refusal(WRITE, "lost"):

@@ -10,7 +10,7 @@ AGE = "(18 + id * 7 % 63)::text"  # as the shop's users were made
 GROUP = f"CASE WHEN {AGE}::int < 40 THEN '18 to 39' WHEN {AGE}::int < 65 THEN '40 to 64' ELSE '65 and over' END"
 USERS = "SELECT id, name, email, age_group FROM users ORDER BY id"
 VERSION = "SELECT version_num FROM alembic_version"
-RAISED_IN_SQL = "P0001"
+RAISED_IN_SQL = ("P0001", "0A000")  # raise_exception, feature_not_supported
 ACCIDENT = re.compile(r"(Name|Attribute|Type|Key|Index|Syntax|Indentation|Import|ModuleNotFound|ZeroDivision)Error\b")
 
 
@@ -52,7 +52,7 @@ def refused(db: Graded, error: AlembicError, users: list, version: str) -> None:
             + "".join(f"\n  - {change}" for change in changes)
             + "\n  Now it is neither here nor there. Refuse first."
         )
-    if error.sqlstate not in (None, RAISED_IN_SQL) or ACCIDENT.match(error.sentence):
+    if error.sqlstate not in (None, *RAISED_IN_SQL) or ACCIDENT.match(error.sentence):
         raise NotYet(
             f"the downgrade failed by accident:\n{quoted(error)}\n"
             "  Whoever reads that looks for a mistake of theirs. Raise an error of your own."
@@ -61,6 +61,11 @@ def refused(db: Graded, error: AlembicError, users: list, version: str) -> None:
         raise NotYet(
             f"the downgrade refuses, as it may, but does not say why:\n{quoted(error)}\n"
             "  Somebody reads it at three in the morning. Name what is lost, the age, and what to do instead."
+        )
+    if not re.search(r"restor|back-?up|forward|instead|revision|dump|snapshot|recover|replica|\bask\b|contact", error.sentence, re.IGNORECASE):
+        raise NotYet(
+            f"the downgrade refuses and says that the ages are lost, but not what to do instead:\n{quoted(error)}\n"
+            "  Restore them from a backup? Go forward? Whoever reads it has to do something."
         )
 
 
@@ -77,7 +82,7 @@ def given_back(db: Graded) -> None:
             f"the downgrade reports success, and {missing} users have no age (NULL), where each had one. "
             "An empty column looks like a way back and is none."
         )
-    invented = db.rows(f"SELECT id, age, {AGE} FROM users WHERE age IS DISTINCT FROM {AGE} ORDER BY id")
+    invented = db.rows(f"SELECT id, age, {AGE} FROM users WHERE age::text IS DISTINCT FROM {AGE} ORDER BY id")
     if invented:
         user, age, was = invented[0]
         raise NotYet(

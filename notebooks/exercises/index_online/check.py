@@ -17,6 +17,8 @@ def check(db: Graded) -> None:
         raise NotYet(f"orders has no index {INDEX} after the upgrade.")
     if index.columns != ("created_at",):
         raise NotYet(f"{INDEX} is on ({', '.join(index.columns)}), not (created_at): the query by date can't use it.")
+    if index.unique or index.predicate or " USING btree " not in index.definition:
+        raise NotYet(f"a plain index on created_at was asked for, of every order and in its order, and this is another: {index.definition}.")
     worst = db.trace.strongest("orders")
     if worst and worst.blocks in ("writes", "reads and writes"):
         raise NotYet(f"x-ray saw {worst.mode} on orders, which blocks {worst.blocks}: {why(db)}.")
@@ -39,14 +41,19 @@ def finds_a_broken_one(db: Graded) -> None:
             builder.execute(f"CREATE INDEX CONCURRENTLY {INDEX} ON orders (created_at)")
         buyer.execute("ROLLBACK")
     try:
-        db.alembic("upgrade", "head")
+        worst = db.alembic("upgrade", "head").strongest("orders")
+        if worst and worst.blocks in ("writes", "reads and writes"):
+            raise NotYet(
+                f"{INDEX} was there, INVALID, from an earlier try; on its way past that your migration took {worst.mode} on orders, which "
+                f"blocks {worst.blocks}. DROP INDEX CONCURRENTLY, or REINDEX INDEX CONCURRENTLY, in the autocommit_block."
+            )
     except AlembicError:
         db.session.execute(f"DROP INDEX {INDEX}")  # it said so, which is right
         db.alembic("upgrade", "head")
     if not snapshot(db.session).tables["orders"].indexes[INDEX].valid:
         raise NotYet(
-            f"an earlier try had left {INDEX} INVALID, and your migration ran over it without a word: IF NOT EXISTS looks at the "
-            "name alone. Leave it out, or drop what is broken first."
+            f"an earlier try had left {INDEX} INVALID, and your migration ran over it without a word. IF NOT EXISTS looks at the "
+            "name alone, and an error that is caught is not seen. Leave that out, or drop what is broken first."
         )
 
 

@@ -9,6 +9,8 @@ NEW_UPDATE = "UPDATE orders SET amount = 77 WHERE id = 1 RETURNING total"
 
 
 def check(db: Graded) -> None:
+    if "orders" not in db.schema.tables:
+        raise NotYet("orders is no table any more. A view can give a column a second name; here both are to stand in the table.")
     columns = db.schema.tables["orders"].columns
     if "total" not in columns:
         raise NotYet('the column total is gone: old code gets `column "total" does not exist` until its last server is replaced.')
@@ -26,24 +28,28 @@ def check(db: Graded) -> None:
     filled_in_time(db)
 
 
+# Rows by when they were last written, against the catalog's row of the trigger: the same xmin is the same transaction.
+FILLED_FIRST = """
+    SELECT count(*) FROM orders WHERE amount IS NOT NULL AND age(xmin) >
+        (SELECT min(age(xmin)) FROM pg_trigger WHERE tgrelid = 'orders'::regclass AND NOT tgisinternal)"""
+FILLED_UNDER_LOCK = """
+    SELECT count(*) FROM orders WHERE xmin IN (
+        SELECT xmin FROM pg_trigger WHERE tgrelid = 'orders'::regclass AND NOT tgisinternal
+        UNION ALL SELECT xmin FROM pg_attribute WHERE attrelid = 'orders'::regclass AND attname = 'amount')"""
+
+
 def filled_in_time(db: Graded) -> None:
     """The trigger stands before the first row is filled, and no row is filled under the lock that stops everybody."""
-    statements = db.trace.statements
-    trigger = next((number for number, one in enumerate(statements) if "CREATE TRIGGER" in one.sql.upper()), 0)
-    fill = next((number for number, one in enumerate(statements) if one.sql.lstrip().upper().startswith("UPDATE")), len(statements))
-    if fill < trigger:
+    if db.value(FILLED_FIRST):
         raise NotYet(
             "the old rows were filled before the trigger was there: what old code wrote in between has another amount than total, "
             "and nobody copies it again. First the trigger, then the backfill."
         )
-    for transaction in db.trace.transactions:
-        shut = any(held.relation == "public.orders" and held.blocks == "reads and writes" for held in transaction.held)
-        rows = sum(one.rows or 0 for one in transaction.statements if not one.own)
-        if shut and rows:
-            raise NotYet(
-                f"{rows} orders were filled in a transaction that had shut everybody out to add the column. Let it end first: "
-                "an autocommit_block, or a revision of its own."
-            )
+    if rows := db.value(FILLED_UNDER_LOCK):
+        raise NotYet(
+            f"{rows} orders were filled in a transaction that had shut everybody out to add the column. Let it end first: "
+            "an autocommit_block, or a revision of its own."
+        )
 
 
 def old_code(db: Graded) -> None:

@@ -1,11 +1,14 @@
 """One open account for each email, and any number of closed ones."""
 
+import psycopg
+
 from migration_lab.grading import Graded, NotYet
 
 INDEX = "uq_users_email"
 OPEN = "INSERT INTO users (name, email) SELECT name || ' again', email FROM users WHERE id = {}"
-CLOSE = "UPDATE users SET deleted_at = '2026-01-27 18:00:00+00' WHERE id > 1000"
+CLOSE = "UPDATE users SET deleted_at = '2026-01-25 20:00:00+00' WHERE id > 1000"  # the day on which user 10 had gone
 COME_AND_GO = f"{OPEN.format(10)}; {CLOSE}"
+REOPEN = f"{OPEN.format(10)}; UPDATE users SET deleted_at = NULL WHERE id = 10"
 GO_AND_COME = f"UPDATE users SET deleted_at = '2026-01-27 18:00:00+00' WHERE id = 20; {OPEN.format(20)}"
 
 
@@ -34,6 +37,29 @@ def check(db: Graded) -> None:
             f"who closes an account today can't open another: {refused.diag.message_primary}. "
             f"{INDEX} should speak of open accounts, whoever they belong to: {index.definition}."
         )
+    if db.refusal(REOPEN) is None:
+        raise NotYet("user 10 came back with a new account, then the old one was opened again (UPDATE): one email, two open accounts.")
+    if two_at_once(db):
+        raise NotYet(
+            "two sessions opened an account for one email in the same moment, and both got it: what looks before it writes, as a "
+            "trigger does, can't see what another session has not committed. A unique index waits for it."
+        )
+
+
+def two_at_once(db: Graded) -> bool:
+    with db.connect() as one, db.connect() as other:
+        one.execute("BEGIN")
+        one.execute(OPEN.format(10))
+        other.execute("BEGIN")
+        other.execute("SET LOCAL lock_timeout = '200ms'")
+        try:
+            other.execute(OPEN.format(10))
+        except psycopg.Error:
+            return False
+        finally:
+            other.execute("ROLLBACK")
+            one.execute("ROLLBACK")
+    return True
 
 
 def why_accepted(index) -> str:

@@ -37,4 +37,6 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     with op.get_context().autocommit_block():
+        op.execute("SET lock_timeout = 0")
+        op.execute("SET statement_timeout = 0")
         op.drop_index("uq_example_items_sku_live", "example_items", postgresql_concurrently=True)

@@ -1,0 +1,26 @@
+"""Index the orders by date
+
+Revision ID: 0004_orders_created
+Revises: 0003_orders
+Create Date: 2026-02-16 10:00:00.000000
+
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0004_orders_created"
+down_revision = "0003_orders"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.execute("SET lock_timeout = 0")  # a timeout would leave an INVALID index behind
+    with op.get_context().autocommit_block():
+        op.create_index("ix_orders_created_at", "orders", ["created_at"], postgresql_concurrently=True, postgresql_where=sa.text("status = 'pending'"))
+
+
+def downgrade() -> None:
+    with op.get_context().autocommit_block():
+        op.drop_index("ix_orders_created_at", "orders", postgresql_concurrently=True)
