@@ -355,3 +355,9 @@ def way_back(db: Graded, page: Page, tuesday: str) -> None:
         page.add(BACK, False, f"once more forward leads elsewhere: {left[0]}.")
     if not page.parts[BACK]:
         page.add(BACK, True, "Thursday taken back, every order has its total, and old code works; all taken back, and forward: no difference.")
+
+
+def explain(error: AlembicError) -> str | None:
+    if error.sqlstate == "23514":
+        return "The proof found orders that break it. Which ones did the fill pass by?"
+    return None
