@@ -111,6 +111,8 @@ def _shared_url() -> str:
             # A start state that is built beside a lesson keeps the disk busy, and the lesson's lock is held until the disk
             # has its commit: sessions would seem to wait for a statement when they waited for the disk.
             session.execute("ALTER SYSTEM SET fsync = off")
+            # And a worker of autovacuum that comes by holds locks, which %locks tells of.
+            session.execute("ALTER SYSTEM SET autovacuum = off")
             session.execute("SELECT pg_reload_conf()")
     return shared.url.render_as_string(hide_password=False)
 

@@ -55,6 +55,7 @@ SETTINGS = {
     "unix_socket_directories": "",
     "timezone": "America/New_York",
     "fsync": "off",
+    "autovacuum": "off",  # its workers hold locks, which %locks tells of
 }
 
 

@@ -60,6 +60,7 @@ def test_a_database_is_dropped_though_autovacuum_is_at_work_in_it():
     workers = "SELECT count(*) FROM pg_stat_activity WHERE datname = 'shop' AND backend_type = 'autovacuum worker'"
     with running("15") as address, connect(parse(address).set(username=ADMIN)) as admin:
         url = parse(address)
+        admin.execute("ALTER SYSTEM SET autovacuum = on")
         admin.execute("ALTER SYSTEM SET autovacuum_naptime = '1s'")
         admin.execute("ALTER SYSTEM SET autovacuum_vacuum_cost_delay = '100ms'")
         admin.execute("SELECT pg_reload_conf()")

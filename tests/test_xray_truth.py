@@ -214,7 +214,7 @@ def test_what_a_statement_does(stage, row):
         pytest.skip(f"PostgreSQL {row.needs} has it first")
     expected = {f"public.{relation}": mode for relation, mode in row.locks.items()}
     worth_a_word = {relation: mode for relation, mode in expected.items() if mode != ROW_SHARE}
-    for _ in range(10 if row.autocommit else 1):
+    for _ in range(40 if row.autocommit else 1):
         trace = run(stage, row)
         (statement,) = trace.statements
         (transaction,) = [one for one in trace.transactions if statement in one.statements]
@@ -225,7 +225,7 @@ def test_what_a_statement_does(stage, row):
         assert row.autocommit, (held, statement.rewrote)
         assert all(one.rank <= MODES[worth_a_word[relation]].rank for relation, one in held.items()), held
     else:
-        raise AssertionError(f"never seen in ten runs; in the last one only {held}")
+        raise AssertionError(f"never seen in forty runs; in the last one only {held}")
     assert {Lock(relation, mode) for relation, mode in expected.items()} <= set(statement.locks)
     assert names(statement.scanned) == set(row.scanned.split())
     assert names(statement.built) == set(row.built.split())

@@ -223,6 +223,7 @@ class Session:
 
     def start(self, statements: list[str]) -> None:
         self.job = Job(self.connection, statements)
+        self.job.start()  # not before it is known here: its first notice may come at once
 
     def close(self) -> None:
         if self.job:
@@ -246,6 +247,8 @@ class Job:
         self.cancelled = False
         # Not Thread.join(): in Python 3.11, interrupted, it takes a thread for ended that is not.
         self.done = threading.Event()
+
+    def start(self) -> None:
         threading.Thread(target=self._run, daemon=True).start()
 
     def _run(self) -> None:
