@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 from dataclasses import replace
+from types import SimpleNamespace
 
 import psycopg
 import pytest
@@ -56,6 +57,14 @@ def said(named: Sessions, name: str, script: str, wait: bool = True) -> str:
 
 def error(named: Sessions, name: str, script: str) -> str:
     return list(named.run(name, script))[-1].error
+
+
+def test_a_notice_that_comes_at_once_is_told(named, monkeypatch):
+    """On a busy machine a job was over before its session knew of it, and a DROP … CASCADE said nothing of what went."""
+    at_once = SimpleNamespace(Event=threading.Event, Thread=lambda target, daemon: SimpleNamespace(start=target))
+    monkeypatch.setattr(sessions, "threading", at_once)
+    assert said(named, "alice", "DO $$ BEGIN RAISE NOTICE 'here'; END $$") == "NOTICE: here\nDO"
+
 
 
 def connected(watcher: psycopg.Connection) -> list[str]:
