@@ -59,14 +59,6 @@ def error(named: Sessions, name: str, script: str) -> str:
     return list(named.run(name, script))[-1].error
 
 
-def test_a_notice_that_comes_at_once_is_told(named, monkeypatch):
-    """On a busy machine a job was over before its session knew of it, and a DROP … CASCADE said nothing of what went."""
-    at_once = SimpleNamespace(Event=threading.Event, Thread=lambda target, daemon: SimpleNamespace(start=target))
-    monkeypatch.setattr(sessions, "threading", at_once)
-    assert said(named, "alice", "DO $$ BEGIN RAISE NOTICE 'here'; END $$") == "NOTICE: here\nDO"
-
-
-
 def connected(watcher: psycopg.Connection) -> list[str]:
     """The names of the sessions that the server has in this database, but for the lab's own."""
     return [
@@ -111,6 +103,13 @@ def columns_of_users(watcher: psycopg.Connection) -> list[str]:
 )  # fmt: skip
 def test_a_cell_is_split_where_psql_would_split_it(script, statements):
     assert split(script) == statements
+
+
+def test_a_notice_that_comes_at_once_is_told(named, monkeypatch):
+    """On a busy machine a job was over before its session knew of it, and a DROP … CASCADE said nothing of what went."""
+    at_once = SimpleNamespace(Event=threading.Event, Thread=lambda target, daemon: SimpleNamespace(start=target))
+    monkeypatch.setattr(sessions, "threading", at_once)
+    assert said(named, "alice", "DO $$ BEGIN RAISE NOTICE 'here'; END $$") == "NOTICE: here\nDO"
 
 
 def test_each_statement_is_sent_by_itself(named):

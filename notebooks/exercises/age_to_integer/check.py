@@ -100,23 +100,14 @@ def old_and_new_code(db: Graded) -> None:
         raise NotYet("when old code changes an age to 'unknown', age_int keeps the number that was there: it is no longer true.")
 
 
-# Rows by when they were last written, against the catalog's rows of the schema change: the same xmin is the same transaction.
-FILLED_FIRST = """
-    SELECT count(*) FROM users WHERE age_int IS NOT NULL AND age(xmin) >
-        (SELECT min(age(xmin)) FROM pg_trigger WHERE tgrelid = 'users'::regclass AND NOT tgisinternal)"""
-FILLED_UNDER_LOCK = """
-    SELECT count(*) FROM users WHERE xmin IN (
-        SELECT xmin FROM pg_trigger WHERE tgrelid = 'users'::regclass AND NOT tgisinternal
-        UNION ALL SELECT xmin FROM pg_attribute WHERE attrelid = 'users'::regclass AND attname = 'age_int')"""
-
 
 def locks(db: Graded) -> None:
-    if db.value(FILLED_FIRST):
+    if db.filled_before_trigger("users", "age_int"):
         raise NotYet(
             "the numbers were filled in before the trigger was there: an age that old code wrote in between has none, and nobody "
             "fills it in again. First the trigger, then the backfill."
         )
-    if (written := db.value(FILLED_UNDER_LOCK)) > MOST:
+    if (written := db.filled_with_schema("users", "age_int")) > MOST:
         raise NotYet(
             f"the backfill of {written} users ran in one transaction with the change of the schema, whose lock stops others until "
             "the commit. Let that transaction end first: an autocommit_block, or a revision of its own."

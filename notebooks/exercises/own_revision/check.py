@@ -7,7 +7,7 @@ from itertools import takewhile
 import psycopg
 
 from migration_lab.command import AlembicError
-from migration_lab.grading import Graded, NotYet
+from migration_lab.grading import SECONDS, Graded, NotYet
 from migration_lab.schema import snapshot
 from migration_lab.trace import Trace
 
@@ -18,7 +18,9 @@ INDEX = "uq_example_items_sku_live"
 BUILD_WAITS = 2.5  # seconds, longer than env.py's lock_timeout
 ITEM = "INSERT INTO example_items (user_id, name, sku) VALUES (1, 'a pen', {0}), (1, 'a cup', {1})"
 CODE = "'S1'"
-REPORT_STAYS = 4.0
+# It keeps its snapshot, for which a concurrent build waits.
+LONG_REPORT = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM users"
+REPORT_STAYS = 4.0  # seconds
 MAY_WAIT = 2_500  # ms: env.py's lock_timeout, on a busy machine
 BUILDING = "SELECT 1 FROM pg_stat_progress_create_index WHERE datname = current_database()"
 BUILT = "FROM pg_stat_progress_create_index WHERE datname = current_database() AND index_relid <> 0"
@@ -117,8 +119,7 @@ def way_back_leaves_nothing(db: Graded) -> None:
 def beside_a_report(db: Graded) -> Trace:
     """Once more, while somebody reads another table in one long transaction, which a concurrent build waits for."""
     with db.connect() as report:
-        report.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
-        report.execute("SELECT count(*) FROM users")
+        report.execute(f"BEGIN; {LONG_REPORT}")
         done = threading.Event()
         end = threading.Thread(target=end_after_a_build_has_waited, args=(db, report, done))
         end.start()
@@ -174,9 +175,7 @@ def finds_what_a_failed_try_left(db: Graded) -> None:
     """Somebody cancels the build; the next `upgrade head` has to find its way from there."""
     db.alembic("downgrade", GIVEN)
     done = threading.Event()
-    with db.connect() as report:
-        report.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
-        report.execute("SELECT count(*) FROM users")
+    with db.open_transaction(LONG_REPORT, SECONDS):
         cancel = threading.Thread(target=cancel_the_build, args=(db, done))
         cancel.start()
         try:
@@ -185,7 +184,6 @@ def finds_what_a_failed_try_left(db: Graded) -> None:
         finally:
             done.set()
             cancel.join()
-            report.execute("COMMIT")
     said = f"the build of {INDEX} was cancelled, and left it INVALID. Run again, the upgrade"
     try:
         db.alembic("upgrade", "head")

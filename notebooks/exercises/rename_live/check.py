@@ -28,24 +28,15 @@ def check(db: Graded) -> None:
     filled_in_time(db)
 
 
-# Rows by when they were last written, against the catalog's row of the trigger: the same xmin is the same transaction.
-FILLED_FIRST = """
-    SELECT count(*) FROM orders WHERE amount IS NOT NULL AND age(xmin) >
-        (SELECT min(age(xmin)) FROM pg_trigger WHERE tgrelid = 'orders'::regclass AND NOT tgisinternal)"""
-FILLED_UNDER_LOCK = """
-    SELECT count(*) FROM orders WHERE xmin IN (
-        SELECT xmin FROM pg_trigger WHERE tgrelid = 'orders'::regclass AND NOT tgisinternal
-        UNION ALL SELECT xmin FROM pg_attribute WHERE attrelid = 'orders'::regclass AND attname = 'amount')"""
-
 
 def filled_in_time(db: Graded) -> None:
     """The trigger stands before the first row is filled, and no row is filled under the lock that stops everybody."""
-    if db.value(FILLED_FIRST):
+    if db.filled_before_trigger("orders", "amount"):
         raise NotYet(
             "the old rows were filled before the trigger was there: what old code wrote in between has another amount than total, "
             "and nobody copies it again. First the trigger, then the backfill."
         )
-    if rows := db.value(FILLED_UNDER_LOCK):
+    if rows := db.filled_with_schema("orders", "amount"):
         raise NotYet(
             f"{rows} orders were filled in a transaction that had shut everybody out to add the column. Let it end first: "
             "an autocommit_block, or a revision of its own."
