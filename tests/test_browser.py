@@ -301,7 +301,7 @@ def test_its_terminal_knows_the_lab(opened, page, site):
     page.evaluate("async () => { await jupyterapp.commands.execute('terminal:create-new') }")
     page.wait_for_function("() => jupyterapp.shell.currentWidget.content.session?.connectionStatus == 'connected'")
     page.locator(".jp-Terminal .xterm").click()
-    look = 'cd "$JUPYTER_SERVER_ROOT"; { command -v alembic psql; lab progress; } > said 2>&1; mv said told'
+    look = 'cd "$JUPYTER_SERVER_ROOT"; { command -v alembic; command -v psql; lab progress; } > said 2>&1; mv said told'
     page.keyboard.type(f"{look}\n")
     wait_until((site.work / "told").exists)
     said = (site.work / "told").read_text("utf-8")
