@@ -124,7 +124,9 @@ def goal(db: Graded, page: Page) -> None:
 def currency(db: Graded, say) -> None:
     insert = "INSERT INTO orders (user_id, total_cents{}) VALUES (1, 1999{}) RETURNING currency"
     if refused := db.refusal(insert.format("", "")):
-        say(False, f"an order for which nobody says a currency is refused: {refused.diag.message_primary}.")
+        at_fault = refused.diag.column_name or refused.diag.constraint_name
+        whose = "an order for which nobody says a currency" if at_fault else "an order of new code"
+        say(False, f"{whose} is refused: {refused.diag.message_primary}.")
         return
     given = db.value(insert.format("", ""))
     if given != "EUR":

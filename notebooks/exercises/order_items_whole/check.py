@@ -1,5 +1,7 @@
 """order_items with its keys, checks, uniqueness and indexes; no transaction locked both of its parents."""
 
+from decimal import Decimal
+
 from migration_lab.grading import Graded, NotYet
 from migration_lab.schema import Table
 
@@ -75,6 +77,9 @@ def takes_what_it_should(db: Graded) -> None:
         raise NotYet(f"a second product in the same order was refused: {refused.diag.message_primary}.")
     if refused := db.refusal(ITEM.format("(7, 7, 1, 9.99), (8, 7, 1, 9.99)")):
         raise NotYet(f"the same product in another order was refused: {refused.diag.message_primary}.")
+    dime = ITEM.format("(7, 7, 1, 0.1), (7, 8, 1, 0.2)")
+    if (total := db.value(f"WITH bought AS ({dime} RETURNING unit_price) SELECT sum(unit_price) FROM bought")) != Decimal("0.3"):
+        raise NotYet(f"items for 0.10 and for 0.20 make {total}: unit_price must keep cents as they are, as NUMERIC(10, 2) does.")
     if refused := db.refusal(ITEM.format("(7, 7, 1, 0)")):
         raise NotYet(f"a gift can't be written down, since a price of 0 is refused: {refused.diag.message_primary}.")
 
