@@ -426,6 +426,11 @@ def test_a_real_error_is_tried_once(upgraded):
     ("variables", "sentence"),
     [
         ({"DATABASE_URL": ""}, "DATABASE_URL is no URL; expected is one such as postgresql://me@host/database."),
+        ({"DATABASE_URL": "mysql://me@host/shop"}, "DATABASE_URL is one of mysql; these migrations are for PostgreSQL."),
+        (
+            {"DATABASE_URL": "postgresql://me:secret@127.0.0.1:1/shop"},
+            "No session at postgresql+psycopg://me:***@127.0.0.1:1/shop: connection failed:",
+        ),
         ({"MIGRATION_LOCK_TIMEOUT": "soon"}, "lock_timeout is 'soon'; expected is a time such as 300ms, 2s or 15min"),
         ({"MIGRATION_LOCK_TRIES": "0"}, "lock_tries is '0'; expected is a number from 1."),
     ],
@@ -511,6 +516,10 @@ SPOKEN_OF = {
     "ADD CHECK NOT VALID": ("", f"{PROOF} NOT VALID"),
     "ADD NOT NULL NOT VALID (from PostgreSQL 18)": ("", "ALTER TABLE t ADD NOT NULL a NOT VALID"),
     "VALIDATE CONSTRAINT of a CHECK": (f"{PROOF} NOT VALID", "ALTER TABLE t VALIDATE CONSTRAINT proof"),
+    "VALIDATE CONSTRAINT of a NOT NULL (from PostgreSQL 18)": (
+        "ALTER TABLE t ADD CONSTRAINT proof NOT NULL a NOT VALID",
+        "ALTER TABLE t VALIDATE CONSTRAINT proof",
+    ),
     "ADD FOREIGN KEY": ("", KEY),
     "ADD FOREIGN KEY NOT VALID": ("", f"{KEY} NOT VALID"),
     "VALIDATE CONSTRAINT of a foreign key": (f"{KEY} NOT VALID", "ALTER TABLE t VALIDATE CONSTRAINT key"),
@@ -547,6 +556,11 @@ SPOKEN_OF = {
     "the same, with an index on the column": ("CREATE INDEX ON t (w)", "ALTER TABLE t ALTER w TYPE timestamptz"),
     "the same with `USING … AT TIME ZONE`": ("", "ALTER TABLE t ALTER w TYPE timestamptz USING w AT TIME ZONE 'UTC'"),
     "ATTACH PARTITION": (PARTITIONED, "ALTER TABLE t ATTACH PARTITION p FOR VALUES FROM (1) TO (1000)"),
+    "ALTER TYPE … ADD VALUE": (
+        "DROP TYPE IF EXISTS word CASCADE; CREATE TYPE word AS ENUM ('a'); ALTER TABLE t ADD b word",
+        "ALTER TYPE word ADD VALUE 'b'",
+    ),
+    "TRUNCATE": ("", "TRUNCATE t"),
     "VACUUM FULL, CLUSTER": ("", "VACUUM FULL t", "CLUSTER t USING t_pkey"),
     "UPDATE of every row": ("", "UPDATE t SET a = a + 1"),
 }
@@ -590,6 +604,8 @@ def beside_a_reader(running, database: str, statement: str):
 
 def promised(locks: str) -> dict[str, str]:
     """The card's word for its locks, as relations and modes."""
+    if locks == "–":
+        return {}
     parts = [part.partition(" on ") for part in locks.split("; ")]
     return {f"public.{table}": MODES[mode] for mode, _, place in parts for table in PLACES[place]}
 

@@ -30,7 +30,7 @@ class Interrupted(KeyboardInterrupt):
 # What to do about PostgreSQL's refusals that a learner meets outside their own SQL, by SQLSTATE.
 # https://www.postgresql.org/docs/18/errcodes-appendix.html
 MENDS = {
-    "42501": "The role needs the right to create databases: ALTER ROLE … CREATEDB.",
+    "42501": "The role needs the right to create databases (ALTER ROLE … CREATEDB), and those that the lab made.",
     "53100": "The disk that holds the database is full: make room, then try again.",
     "53300": "Too many sessions are open: shut down kernels that you don't need, then try again.",
     "55P03": "Another session holds that lock: end its transaction, or reset with `%lesson NUMBER --reset`.",

@@ -14,8 +14,8 @@ from logging.config import fileConfig
 
 from alembic import context
 from alembic.util import CommandError
-from sqlalchemy import URL, Connection, create_engine, make_url, pool, text
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy import URL, Connection, Engine, create_engine, make_url, pool, text
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 
 # ── Your models: import here every module that defines tables ────────────────────────────────────────────────────────
 from models import Base
@@ -60,6 +60,8 @@ def database_url() -> URL:
         raise CommandError("DATABASE_URL is not set; expected is one such as postgresql://me@host/database.") from None
     except ArgumentError:
         raise CommandError("DATABASE_URL is no URL; expected is one such as postgresql://me@host/database.") from None
+    if url.get_backend_name() not in ("postgresql", "postgres"):
+        raise CommandError(f"DATABASE_URL is one of {url.get_backend_name()}; these migrations are for PostgreSQL.")
     return url.set(drivername="postgresql+psycopg")  # whichever driver the application uses with this URL
 
 
@@ -117,7 +119,7 @@ def online() -> None:
     tries = int(setting("lock_tries"))
     for attempt in range(1, tries + 1):
         try:
-            with engine.connect() as connection:
+            with connected(engine) as connection:
                 migrate(connection)
             return
         except DBAPIError as error:
@@ -138,6 +140,13 @@ def online() -> None:
             pause = min(30, 2 ** (attempt - 2)) * random.uniform(0.5, 1.5)  # so that two runners don't meet again
             log.warning("%s%s. Try %d of %d, the next in %.1f s.", said, statement, attempt, tries, pause)
             time.sleep(pause)
+
+
+def connected(engine: Engine) -> Connection:
+    try:
+        return engine.connect()
+    except OperationalError as error:
+        raise CommandError(f"No session at {engine.url!r}: {str(error.orig).strip()}") from None
 
 
 def steps_are_counted() -> bool:
