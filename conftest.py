@@ -21,7 +21,8 @@ import psycopg
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
-from nbval.plugin import IPyNbCell
+from nbval.plugin import IPyNbCell, IPyNbFile
+from tests.secondrun import Lesson
 from traitlets.config import Config
 from xdist.scheduler import LoadFileScheduling
 
@@ -58,16 +59,38 @@ def pytest_unconfigure(config):
         shutil.rmtree(shared, ignore_errors=True)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file(file_path, parent):
+    collectors = yield
+    return [Lesson.from_parent(parent, path=file_path) if isinstance(one, IPyNbFile) else one for one in collectors]
+
+
+ANSWERS = "tests/test_exercises.py"
+
+
+def pytest_xdist_auto_num_workers(config):
+    """Half as many again as there are processors: tests wait for a lock, or for traffic, during half of their time."""
+    return max(2, (os.cpu_count() or 1) * 3 // 2)
+
+
 class FilesAndAnswers(LoadFileScheduling):
     """What a worker of `pytest -n` takes next: a file, since the cells of a notebook share a kernel, or one answer to an
-    exercise. Those are a third of all the time, and fill what the files leave over at the end."""
+    exercise."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return nodeid if nodeid.startswith("tests/test_exercises.py") else super()._split_scope(nodeid)
+        return nodeid if nodeid.startswith(ANSWERS) else super()._split_scope(nodeid)
 
 
 def pytest_xdist_make_scheduler(config, log):
+    config.option.loadscopereorder = False
     return FilesAndAnswers(config, log)
+
+
+def pytest_collection_modifyitems(config, items):
+    """The answers come last, to fill up the end, and beside the notebooks, where a cell with traffic waits for what is
+    still running; those of the last lessons take the longest, and come first of them."""
+    answers = [item for item in items if item.nodeid.startswith(ANSWERS)]
+    items[:] = [item for item in items if not item.nodeid.startswith(ANSWERS)] + answers[::-1]
 
 
 @pytest.hookimpl(wrapper=True)
@@ -78,7 +101,7 @@ def pytest_runtest_protocol(item):
     """
     if not hasattr(item.config, "workerinput"):
         return (yield)
-    alone = isinstance(item, IPyNbCell) and item.cell.source.startswith("%%traffic")
+    alone = isinstance(item, IPyNbCell) and item.cell.source.startswith("%%traffic") and not item.get_closest_marker("again")
     kind = "" if alone else "_shared"
     _turns().execute(f"SELECT pg_advisory_lock{kind}(1)")
     try:

@@ -1,7 +1,6 @@
-"""The lessons as a learner runs them: twice in one kernel, the second time with the solutions in their answer cells; and
-whether they teach all of the template.
+"""Whether the lessons are what lessons are, and teach all of the template.
 
-(That every stored output is true is nbval's part: it runs each notebook cell by cell, see pyproject.toml.)
+(That every stored output is true is nbval's part: it runs each notebook cell by cell, and once more, see secondrun.py.)
 """
 
 from __future__ import annotations
@@ -9,19 +8,20 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from dataclasses import dataclass
 
 import nbformat
 import pytest
 import template
 from conftest import drop_databases
+from tests.secondrun import is_answer, named_file
 
-from migration_lab.course import NOTEBOOKS, Lesson, exercises, find_exercise, lessons
+from migration_lab.course import NOTEBOOKS, Lesson, exercises, lessons
 from migration_lab.refresh import execute, main, normalised, sanitizer
 from migration_lab.schema import Schema, Table, diff, snapshot
 from migration_lab.workspace import Workspace
 
 LESSONS = list(lessons().values())
+WORKFLOW = [lesson for lesson in LESSONS if "HOW TO USE: test migration" in lesson.template]
 FILE_MAGICS = ("%%answer", "%%writefile")
 
 
@@ -35,16 +35,6 @@ def code(notebook) -> list:
 
 def prose(notebook) -> str:
     return "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
-
-
-def answer_cells(notebook) -> list:
-    return [cell for cell in notebook.cells if "answer" in cell.metadata.get("tags", ())]
-
-
-def named_file(cell):
-    """(exercise, path) of an answer cell's first line."""
-    _, exercise, path = cell.source.split("\n")[0].split()
-    return find_exercise(exercise), path
 
 
 def text(output) -> str:
@@ -66,53 +56,37 @@ _look()
 """
 
 
-@dataclass
-class Played:
-    """A lesson's notebook after a first run, the same after a second one in its kernel with the solutions in, and what
-    ``example_items`` was, from cell to cell, in the first."""
-
-    first: nbformat.NotebookNode
-    solved: nbformat.NotebookNode
-    items: list[Table]
-
-
 @pytest.fixture(scope="module")
-def played(running, tmp_path_factory):
-    """Plays a lesson, once for all tests that look at it: ``played(lesson)``."""
-    done: dict[str, Played] = {}
+def items_in(running, tmp_path_factory):
+    """What ``example_items`` was in a lesson, from cell to cell: ``items_in(lesson)``, one table each."""
+    done: dict[str, list[Table]] = {}
     workspaces = []
 
-    def play(lesson: Lesson) -> Played:
+    def states(lesson: Lesson) -> list[Table]:
         if lesson.number not in done:
             workspace = Workspace(tmp_path_factory.mktemp("Zoë's work"))
             workspaces.append(workspace)
             settings = {"LAB_WORK": str(workspace.path), "LAB_POSTGRES": running.url.render_as_string(hide_password=False)}
-            done[lesson.number] = _play(lesson, settings)
+            done[lesson.number] = _states(lesson, settings)
         return done[lesson.number]
 
-    yield play
+    yield states
     for workspace in workspaces:
         drop_databases(running, workspace)
 
 
-def _play(lesson: Lesson, settings: dict[str, str]) -> Played:
-    first, solved, both = read(lesson), read(lesson), read(lesson)
-    for cell in answer_cells(solved):
-        exercise, path = named_file(cell)
-        solution = (exercise.folder / "solution" / path).read_text(encoding="utf-8")
-        cell.source = cell.source.split("\n")[0] + "\n" + solution
-    looked_at = any(part.startswith(("CREATE", "HOW TO USE")) for part in lesson.template)
-    probes = []
-    both.cells = []
-    for cell in first.cells:
-        both.cells.append(cell)
-        if cell.cell_type == "code" and looked_at:
+def _states(lesson: Lesson, settings: dict[str, str]) -> list[Table]:
+    notebook = read(lesson)
+    cells, probes = notebook.cells, []
+    notebook.cells = []
+    for cell in cells:
+        notebook.cells.append(cell)
+        if cell.cell_type == "code":
             probes.append(nbformat.v4.new_code_cell(PROBE))
-            both.cells.append(probes[-1])
-    both.cells += solved.cells
-    execute(both, NOTEBOOKS, settings)
+            notebook.cells.append(probes[-1])
+    execute(notebook, NOTEBOOKS, settings)
     schemas = [Schema.from_dict(json.loads(probe.outputs[0].text)) for probe in probes]
-    return Played(first, solved, [schema.tables["example_items"] for schema in schemas if "example_items" in schema.tables])
+    return [schema.tables["example_items"] for schema in schemas if "example_items" in schema.tables]
 
 
 @pytest.fixture
@@ -128,23 +102,18 @@ def names(table: Table) -> set[str]:
     return {f"{kind} {name}" for kind, things in kinds.items() for name in things}
 
 
+def promised(lesson: Lesson) -> set[str]:
+    """The names that the manifest says a lesson creates."""
+    return {name for part in lesson.template for name in template.CREATES.get(part, ())}
+
+
 by_lesson = pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.notebook)
 
 
-@by_lesson
-def test_a_lesson_runs_twice_in_one_kernel_and_then_with_its_solutions_in(lesson, played):
-    """People run a lesson again without restarting, and when they have solved everything: every check must pass then."""
-    checks = [cell for cell in code(played(lesson).solved) if cell.source.startswith("%check")]
-    verdicts = [text(cell.outputs[0]).split(":")[0] for cell in checks]
-    assert verdicts == ["✔ Passed"] * len(lesson.exercises)
-
-
-@by_lesson
-def test_a_lesson_creates_what_the_manifest_says_of_the_template(lesson, played):
+@pytest.mark.parametrize("lesson", filter(promised, LESSONS), ids=lambda lesson: lesson.notebook)
+def test_a_lesson_creates_what_the_manifest_says_of_the_template(lesson, items_in):
     """A section of the template that a lesson names and never runs has not been taught."""
-    created = {name for state in played(lesson).items for name in names(state)}
-    promised = {name for part in lesson.template for name in template.CREATES.get(part, ())}
-    assert promised <= created
+    assert promised(lesson) <= {name for state in items_in(lesson) for name in names(state)}
 
 
 def test_no_section_of_the_template_is_left_out():
@@ -158,10 +127,10 @@ def test_no_name_of_the_templates_table_is_left_out(templates_items):
     assert told == names(templates_items) | template.COMMENTED_OUT
 
 
-def test_the_course_arrives_at_the_templates_table(played, templates_items):
+@pytest.mark.parametrize("lesson", WORKFLOW, ids=lambda lesson: lesson.notebook)
+def test_the_course_arrives_at_the_templates_table(lesson, items_in, templates_items):
     """What the lessons build piece by piece is the template's table in the end, to the last comment."""
-    workflow = next(lesson for lesson in LESSONS if "HOW TO USE: test migration" in lesson.template)
-    whole = [state for state in played(workflow).items if list(state.columns) == list(templates_items.columns)]
+    whole = [state for state in items_in(lesson) if list(state.columns) == list(templates_items.columns)]
     assert whole, "no cell leaves a table with the template's columns in the template's order"
     differences = [diff(Schema(tables={"": templates_items}), Schema(tables={"": state})) for state in whole]
     assert [] in differences, differences[-1]
@@ -226,7 +195,7 @@ def test_numbers_that_the_prose_states_stand_in_an_output_or_a_cell(lesson):
 @by_lesson
 def test_answer_cells_hold_the_starters(lesson):
     """The cell is where a learner begins; grading calls it "not attempted" only while it is the starter."""
-    cells = answer_cells(read(lesson))
+    cells = list(filter(is_answer, read(lesson).cells))
     for cell in cells:
         exercise, path = named_file(cell)
         starter = (exercise.folder / "starter" / path).read_text(encoding="utf-8")
