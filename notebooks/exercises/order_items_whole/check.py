@@ -80,6 +80,9 @@ def takes_what_it_should(db: Graded) -> None:
     dime = ITEM.format("(7, 7, 1, 0.1), (7, 8, 1, 0.2)")
     if (total := db.value(f"WITH bought AS ({dime} RETURNING unit_price) SELECT sum(unit_price) FROM bought")) != Decimal("0.3"):
         raise NotYet(f"items for 0.10 and for 0.20 make {total}: unit_price must keep cents as they are, as NUMERIC(10, 2) does.")
+    dearest = db.value("SELECT max(price) FROM products")
+    if refused := db.refusal(ITEM.format(f"(7, 7, 1, {dearest})")):
+        raise NotYet(f"an item for {dearest}, as the dearest product is, was refused: {refused.diag.message_primary}.")
     if refused := db.refusal(ITEM.format("(7, 7, 1, 0)")):
         raise NotYet(f"a gift can't be written down, since a price of 0 is refused: {refused.diag.message_primary}.")
 
