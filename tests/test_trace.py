@@ -32,7 +32,7 @@ op.execute("UPDATE users SET nothing = 1")
 def traces(running, tmp_path_factory):
     """Real ones: of much that happens, of a failure, of nothing, and of a command that opens no session."""
     with on_stage(running, tmp_path_factory.mktemp("trace")) as stage:
-        stage.reset("CREATE TABLE users AS SELECT 'user ' || n AS name FROM generate_series(1, 1000) AS n")
+        stage.reset("CREATE TABLE users AS SELECT 'user ' || n AS name FROM generate_series(1, 50000) AS n")
         stage.migration(BUSY)
         yield {
             "busy": stage.watch(),
