@@ -69,8 +69,8 @@ ANSWERS = "tests/test_exercises.py"
 
 
 def pytest_xdist_auto_num_workers(config):
-    """Half as many again as there are processors: tests wait for a lock, or for traffic, during half of their time."""
-    return max(2, (os.cpu_count() or 1) * 3 // 2)
+    """Two for each processor: tests wait for a lock, a report or traffic during half of their time."""
+    return 2 * (os.cpu_count() or 1)
 
 
 class FilesAndAnswers(LoadFileScheduling):

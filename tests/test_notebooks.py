@@ -110,7 +110,7 @@ def promised(lesson: Lesson) -> set[str]:
 by_lesson = pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.notebook)
 
 
-@pytest.mark.parametrize("lesson", filter(promised, LESSONS), ids=lambda lesson: lesson.notebook)
+@pytest.mark.parametrize("lesson", list(filter(promised, LESSONS)), ids=lambda lesson: lesson.notebook)
 def test_a_lesson_creates_what_the_manifest_says_of_the_template(lesson, items_in):
     """A section of the template that a lesson names and never runs has not been taught."""
     assert promised(lesson) <= {name for state in items_in(lesson) for name in names(state)}
