@@ -220,7 +220,7 @@ def _migration(axes: Axes, felt: Felt) -> None:
             x, side, room = end + 1.2 / letters, "left", after
         else:
             x, side, room = start - 1 / letters, "right", before
-        if room < min(whole, 30):  # a bar that leaves no place beside it
+        if room < min(whole, len(row.remarks) + 16):  # no place beside the bars for what the statement is
             x, side, room = start + 1 / letters, "left", int((felt.seconds - start) * letters) - 2
         text = f"{_short(row.sql, room - len(row.remarks) - 2)}  {row.remarks}"
         axes.text(x, y, text, ha=side, va="center_baseline", family="DejaVu Sans Mono", color=INK, path_effects=halo)
