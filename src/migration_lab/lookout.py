@@ -112,7 +112,7 @@ class Look:
 class Lookout:
     """A session like the one of ``driver``, a connection of psycopg or psycopg2: to the same server, as the same role.
 
-    ``lost`` is what the server said when it ended this session; from then on nothing is seen.
+    ``lost`` is what the server said, or libpq, when it ended this session; from then on nothing is seen.
     Raises LabError where the server refuses the session, or to let it see.
     """
 
@@ -230,7 +230,7 @@ class Lookout:
             try:
                 return self.session.execute(query, parameters).fetchall()
             except psycopg.Error as error:
-                self.lost = error.diag.message_primary or str(error).strip()
+                self.lost = error.diag.message_primary or str(error).strip().splitlines()[0]
         return []
 
 
