@@ -21,6 +21,8 @@ from typing import Any
 import psycopg
 from psycopg import RawCursor
 
+from .errors import said
+
 PATIENCE_AT_FIRST = "5s"  # with a lock that somebody else holds before the traffic has begun, or after its end
 STATEMENT_TIMEOUT = "60s"
 LOST = "08006"  # connection_failure: PostgreSQL could not say why itself
@@ -69,7 +71,7 @@ class Session:
                 self.send(number)
             except psycopg.Error as error:
                 if self.derived or error.sqlstate in (*MISWRITTEN, "55P03"):
-                    raise Refused(self.name, error.sqlstate, _sentence(error)) from None
+                    raise Refused(self.name, error.sqlstate, said(error)) from None
         self.connection.execute("RESET lock_timeout")
 
     def work(self, start: float, ending: threading.Event) -> None:
@@ -97,7 +99,7 @@ class Session:
         except psycopg.Error as error:
             if self.given_up:
                 return None, None
-            return error.sqlstate or LOST, _sentence(error)
+            return error.sqlstate or LOST, said(error)
         return None, None
 
     def send(self, number: int) -> None:
@@ -141,7 +143,7 @@ class Crew:
             try:
                 session.connect()
             except psycopg.Error as error:
-                raise Refused(session.name, error.sqlstate or LOST, _sentence(error)) from None
+                raise Refused(session.name, error.sqlstate or LOST, said(error)) from None
             session.warm_up()
         gc.collect()
         gc.disable()
@@ -184,17 +186,12 @@ class Crew:
                 for row in rows:
                     connection.execute(self.plan["delete"], row)
         except psycopg.Error as error:
-            return _sentence(error)
+            return said(error)
         return None
 
     def close(self) -> None:
         for session in self.sessions:
             session.close()
-
-
-def _sentence(error: psycopg.Error) -> str:
-    said = error.diag.message_primary or str(error).strip() or type(error).__name__
-    return said.splitlines()[0]
 
 
 def main() -> None:

@@ -8,6 +8,10 @@ import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import psycopg
 
 
 class LabError(Exception):
@@ -30,7 +34,7 @@ class Interrupted(KeyboardInterrupt):
 # What to do about PostgreSQL's refusals that a learner meets outside their own SQL, by SQLSTATE.
 # https://www.postgresql.org/docs/18/errcodes-appendix.html
 MENDS = {
-    "42501": "The role needs the right to create databases (ALTER ROLE … CREATEDB), and those that the lab made.",
+    "42501": "The role must be allowed to create databases (ALTER ROLE … CREATEDB), and own those that the lab made.",
     "53100": "The disk that holds the database is full: make room, then try again.",
     "53300": "Too many sessions are open: shut down kernels that you don't need, then try again.",
     "55P03": "Another session holds that lock: end its transaction, or reset with `%lesson NUMBER --reset`.",
@@ -48,22 +52,27 @@ def sqlstate(error: BaseException) -> str | None:
     return getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
 
 
+def said(error: psycopg.Error) -> str:
+    """What PostgreSQL said, in one line; libpq's words, or psycopg's, where the server's did not come through."""
+    words = error.diag.message_primary or str(error).strip() or type(error).__name__
+    return words.splitlines()[0]
+
+
 @contextmanager
 def in_words() -> Iterator[None]:
     """Turn what the server or the disk refuses to the lab itself into a LabError."""
     try:
         yield
     except OSError as error:
-        file, said = error.filename2 or error.filename or "A file", error.strerror or str(error)
+        file, reason = error.filename2 or error.filename or "A file", error.strerror or str(error)
         if isinstance(error, shutil.Error):  # of a whole folder: [(source, target, what the system said), …]
-            _, file, said = error.args[0][0]
-        full = any(os.strerror(code) in said for code in FULL)
+            _, file, reason = error.args[0][0]
+        full = any(os.strerror(code) in reason for code in FULL)
         mend = "Make room on the disk, then try again." if full else "Check that you may write there."
-        raise LabError(f"{os.fsdecode(file)}: {said}. {mend}") from None
+        raise LabError(f"{os.fsdecode(file)}: {reason}. {mend}") from None
     except Exception as error:
         psycopg = sys.modules.get("psycopg")  # not imported here: `lab doctor` must speak where that fails
         if psycopg is None or not isinstance(error, psycopg.Error):
             raise
-        said = error.diag.message_primary or str(error).strip() or type(error).__name__
         mend = MENDS.get(error.sqlstate or "", "`lab doctor` looks for the cause.")
-        raise LabError(f"PostgreSQL said: {said}. {mend}") from None
+        raise LabError(f"PostgreSQL said: {said(error)}. {mend}") from None

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import psycopg
 
-from .errors import LabError
+from .errors import LabError, said
 from .postgres import OLDEST
 
 # https://www.postgresql.org/docs/18/view-pg-locks.html
@@ -230,7 +230,7 @@ class Lookout:
             try:
                 return self.session.execute(query, parameters).fetchall()
             except psycopg.Error as error:
-                self.lost = error.diag.message_primary or str(error).strip().splitlines()[0]
+                self.lost = said(error)
         return []
 
 

@@ -25,7 +25,7 @@ import psycopg
 
 from . import workload
 from .application import PATIENCE_AT_FIRST
-from .errors import MENDS, LabError
+from .errors import MENDS, LabError, said
 from .felt import NOUNS, Felt, Sample, bands
 from .postgres import connect, libpq_url
 from .runner import APART
@@ -119,7 +119,7 @@ class Traffic:
                 session.execute(f"SET lock_timeout = '{PATIENCE_AT_FIRST}'")
                 table = workload.table(session, self.table)
         except psycopg.Error as error:
-            raise LabError(_refused(self.table, error.sqlstate, error.diag.message_primary or str(error))) from None
+            raise LabError(_refused(self.table, error.sqlstate, said(error))) from None
         self.table = table.name
         applications = [workload.read(self.project, name, table) for name in self.apps] or [workload.derived(table)]
         return {
@@ -212,11 +212,11 @@ def _share(usual: int, applications: list[Application]) -> int:
     return max(1, usual // len(applications))
 
 
-def _refused(who: str, sqlstate: str | None, said: str) -> str:
+def _refused(who: str, sqlstate: str | None, reason: str) -> str:
     mend = MENDS.get(sqlstate or "", "")
     if sqlstate == "42501":
         mend = "The role needs SELECT and UPDATE on the table, and INSERT and DELETE for --insert."
-    return f"PostgreSQL refused the traffic ({who}): {said}. {mend}".rstrip()
+    return f"PostgreSQL refused the traffic ({who}): {reason}. {mend}".rstrip()
 
 
 def _no_insert(apps: Sequence[str], table: str) -> str:
