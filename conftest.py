@@ -22,7 +22,7 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 from nbval.plugin import IPyNbCell, IPyNbFile
-from tests.secondrun import Lesson
+from tests.secondrun import CellAgain, LessonFile
 from traitlets.config import Config
 from xdist.scheduler import LoadFileScheduling
 
@@ -62,7 +62,7 @@ def pytest_unconfigure(config):
 @pytest.hookimpl(wrapper=True)
 def pytest_collect_file(file_path, parent):
     collectors = yield
-    return [Lesson.from_parent(parent, path=file_path) if isinstance(one, IPyNbFile) else one for one in collectors]
+    return [LessonFile.from_parent(parent, path=file_path) if isinstance(one, IPyNbFile) else one for one in collectors]
 
 
 ANSWERS = "tests/test_exercises.py"
@@ -101,8 +101,8 @@ def pytest_runtest_protocol(item):
     """
     if not hasattr(item.config, "workerinput"):
         return (yield)
-    alone = isinstance(item, IPyNbCell) and item.cell.source.startswith("%%traffic") and not item.get_closest_marker("again")
-    kind = "" if alone else "_shared"
+    compared = isinstance(item, IPyNbCell) and not isinstance(item, CellAgain)
+    kind = "" if compared and item.cell.source.startswith("%%traffic") else "_shared"
     _turns().execute(f"SELECT pg_advisory_lock{kind}(1)")
     try:
         return (yield)

@@ -27,7 +27,7 @@ def solved(cell: NotebookNode) -> NotebookNode:
     return NotebookNode(cell, source=f"{cell.source.splitlines()[0]}\n{solution}")
 
 
-class Lesson(IPyNbFile):
+class LessonFile(IPyNbFile):
     """A notebook whose cells run as they are stored, and then once more with the solutions in them."""
 
     verdicts_come_later = False

@@ -435,7 +435,7 @@ def test_a_role_that_may_not_create_databases_is_told_so(role, lab, tmp_path):
     assert opened.returncode == 1
     assert opened.said == (
         "PostgreSQL said: permission denied to create database. "
-        "The role needs the right to create databases (ALTER ROLE … CREATEDB), and those that the lab made.\n"
+        "The role must be allowed to create databases (ALTER ROLE … CREATEDB), and own those that the lab made.\n"
     )
 
 

@@ -100,7 +100,6 @@ def old_and_new_code(db: Graded) -> None:
         raise NotYet("when old code changes an age to 'unknown', age_int keeps the number that was there: it is no longer true.")
 
 
-
 def locks(db: Graded) -> None:
     if db.filled_before_trigger("users", "age_int"):
         raise NotYet(

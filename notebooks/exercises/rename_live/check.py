@@ -28,7 +28,6 @@ def check(db: Graded) -> None:
     filled_in_time(db)
 
 
-
 def filled_in_time(db: Graded) -> None:
     """The trigger stands before the first row is filled, and no row is filled under the lock that stops everybody."""
     if db.filled_before_trigger("orders", "amount"):
