@@ -9,7 +9,7 @@ COPY pyproject.toml README.md LICENSE docker-compose.yml ./
 COPY src src
 COPY notebooks notebooks
 RUN pip install --no-cache-dir --no-deps --no-build-isolation -e . \
- && python -c "from migration_lab.start import settle; settle()"
+ && python -c "from migration_lab.jupyterlab import settle; settle()"
 
 USER lab
 ENV LAB_WORK=/work

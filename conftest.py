@@ -26,10 +26,11 @@ from tests.secondrun import CellAgain, LessonFile
 from traitlets.config import Config
 from xdist.scheduler import LoadFileScheduling
 
-from migration_lab import startstate
-from migration_lab.course import ROOT, find_lesson
-from migration_lab.embedded import Embedded, open_to_others
-from migration_lab.postgres import Server, server
+from migration_lab.course.manifest import find_lesson
+from migration_lab.paths import ROOT
+from migration_lab.server import startstate
+from migration_lab.server.embedded import Embedded, open_to_others
+from migration_lab.server.postgres import Server, server
 from migration_lab.workspace import Workspace
 
 
@@ -65,7 +66,7 @@ def pytest_collect_file(file_path, parent):
     return [LessonFile.from_parent(parent, path=file_path) if isinstance(one, IPyNbFile) else one for one in collectors]
 
 
-ANSWERS = "tests/test_exercises.py"
+ANSWERS = "tests/grading/test_exercises.py"
 
 
 def pytest_xdist_auto_num_workers(config):

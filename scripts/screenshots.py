@@ -26,9 +26,9 @@ from browser import Cell, Notebook, chromium, program, started  # noqa: E402
 from PIL import Image  # noqa: E402
 from playwright.sync_api import Locator, Page  # noqa: E402
 
-from migration_lab.course import find_exercise, find_lesson  # noqa: E402
-from migration_lab.postgres import server  # noqa: E402
-from migration_lab.refresh import new_learner  # noqa: E402
+from migration_lab.author.refresh import new_learner  # noqa: E402
+from migration_lab.course.manifest import find_exercise, find_lesson  # noqa: E402
+from migration_lab.server.postgres import server  # noqa: E402
 
 IMAGES = ROOT / ".github" / "images"
 SIZE = {"width": 1200, "height": 1050}

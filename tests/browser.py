@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from playwright.sync_api import Browser, Page, expect, sync_playwright
-from waiting import wait_until
+from tests.waiting import wait_until
 
-from migration_lab.course import ROOT
+from migration_lab.paths import ROOT
 
 CELL_SECONDS = 120
 LESSON_SECONDS = 180

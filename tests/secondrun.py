@@ -5,7 +5,7 @@ from __future__ import annotations
 from nbformat import NotebookNode
 from nbval.plugin import IPyNbCell, IPyNbFile
 
-from migration_lab.course import Exercise, find_exercise
+from migration_lab.course.manifest import Exercise, find_exercise
 
 
 def is_answer(cell: NotebookNode) -> bool:

@@ -9,12 +9,12 @@ import os
 import re
 
 import pytest
-from browser import QUESTIONS, Notebook, chromium, program, started
 from conftest import drop_databases
 from playwright.sync_api import expect
-from waiting import wait_until
+from tests.browser import QUESTIONS, Notebook, chromium, program, started
+from tests.waiting import wait_until
 
-from migration_lab.course import find_exercise, find_lesson
+from migration_lab.course.manifest import find_exercise, find_lesson
 from migration_lab.workspace import Workspace
 
 pytestmark = pytest.mark.browser

@@ -12,9 +12,9 @@ import time
 import psutil
 import pytest
 
-from migration_lab import lesson
 from migration_lab.cli import main
-from migration_lab.course import find_exercise
+from migration_lab.course import lesson
+from migration_lab.course.manifest import find_exercise
 
 EXERCISE = find_exercise("first_step")
 ANSWER = "migrations/versions/0004_city.py"
@@ -46,7 +46,7 @@ def terminal(capsys):
 def write_answer(workspace, name: str) -> None:
     """The solution, or one of the wrong answers, where a learner would write it."""
     folder = EXERCISE.folder / "solution" if name == "solution" else EXERCISE.wrong[name]
-    project = lesson.open(EXERCISE, workspace=workspace).project
+    project = lesson.open_place(EXERCISE, workspace=workspace).project
     (project / ANSWER).write_text((folder / ANSWER).read_text("utf-8"), "utf-8")
 
 
@@ -171,7 +171,7 @@ def test_a_place_that_the_course_no_longer_has(terminal, monkeypatch, place):
     ("url", "sentence"),
     [
         ("postgresql://lab@127.0.0.1:1/postgres", "PostgreSQL at 127.0.0.1:1 refused the session: nothing listens"),
-        ("sqlite:///lab.db", "That is a sqlite URL; the course runs on PostgreSQL 15 or newer only."),
+        ("sqlite:///lab.db", "That is a sqlite URL, and this works with PostgreSQL 15 or newer only."),
         ("oracle", 'There is no server "oracle".'),
     ],
 )
@@ -245,7 +245,7 @@ def test_open_in_a_terminal_is_a_shell_in_the_project(here, workspace):
 def test_the_course_that_is_not_there_is_one_sentence(tmp_path):
     """Installed with pip, without its clone: there are no lessons beside the package."""
     code = (
-        "import sys; from pathlib import Path; from migration_lab import course\n"
+        "import sys; from pathlib import Path; from migration_lab.course import manifest as course\n"
         "course.NOTEBOOKS = Path('nowhere/notebooks')\n"
         "from migration_lab.cli import main; sys.exit(main(['progress']))"
     )

@@ -14,9 +14,10 @@ import sys
 import pytest
 
 from migration_lab import doctor
-from migration_lab.embedded import Embedded
-from migration_lab.postgres import as_url, connect, libpq_url
+from migration_lab.server.embedded import Embedded
+from migration_lab.server.postgres import as_url
 from migration_lab.workspace import Workspace
+from migration_xray.connection import connect, libpq_url
 
 as_root = pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="only root may play two users")
 on_posix = pytest.mark.skipif(os.name == "nt", reason="another system's users and modes")
@@ -252,7 +253,7 @@ def test_a_server_with_few_sessions_left_is_named(own, url):
 def test_a_server_that_is_too_old_is_named(patient, monkeypatch):
     """None older than 15 can be had here: it is the least version that is raised."""
     patient.start()
-    monkeypatch.setattr("migration_lab.postgres.OLDEST", 99)
+    monkeypatch.setattr("migration_lab.server.postgres.OLDEST", 99)
     (sentence,) = wrong()
     assert re.fullmatch(r"✘ This server is PostgreSQL 18\S*; the course needs 99 or newer\. Choose another server\.", sentence)
 

@@ -17,13 +17,14 @@ from contextlib import contextmanager
 import psutil
 import pytest
 from jupyter_client import BlockingKernelClient
-from waiting import wait_until
+from tests.waiting import wait_until
 
-from migration_lab import start, startstate
-from migration_lab.course import lessons
-from migration_lab.embedded import free_port, is_free
-from migration_lab.errors import LabError
+from migration_lab import jupyterlab as start
+from migration_lab.course.manifest import lessons
+from migration_lab.server import startstate
+from migration_lab.server.embedded import free_port, is_free
 from migration_lab.workspace import Workspace
+from migration_xray.errors import UserError
 
 on_posix = pytest.mark.skipif(os.name == "nt", reason="sends signals as POSIX systems do")
 
@@ -205,7 +206,7 @@ def test_a_start_that_hangs_is_not_waited_for_for_ever(workspace, monkeypatch, c
     monkeypatch.setattr(start, "UNDER_WAY", 0.5)
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
         holder.stdout.readline()
-        with pytest.raises(LabError, match="Another `lab start` has held .* and no JupyterLab answers. End that one"):
+        with pytest.raises(UserError, match="Another `lab start` has held .* and no JupyterLab answers. End that one"):
             start.start([], None)
         holder.communicate(b"\n")
     assert capsys.readouterr().out == "Another `lab start` is under way in this folder; waiting until it answers …\n"

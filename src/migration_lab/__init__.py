@@ -10,21 +10,20 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .comparison import Comparison
-    from .felt import Felt
-    from .trace import Trace
+    from migration_xray.trace import Trace
+    from migration_xray.traffic import Comparison, Felt
 
 
 def last_trace() -> Trace:
-    """What ``%xray`` saw last in this notebook, as data. Raises LabError before there is anything."""
-    from .xray import last_trace
+    """What ``%xray`` saw last in this notebook, as data. Raises UserError before there is anything."""
+    from migration_xray.watch import last_trace
 
     return last_trace()
 
 
 def last_traffic() -> Felt:
-    """What the application felt of the last ``%%traffic`` in this notebook. Raises LabError before there was any."""
-    from .traffic import last_traffic
+    """What the application felt of the last ``%%traffic`` in this notebook. Raises UserError before there was any."""
+    from migration_xray.traffic import last_traffic
 
     return last_traffic()
 
@@ -35,13 +34,13 @@ def compare(ways: dict[str, Felt | list[Felt]], rows_wrong: Sequence[int] | None
     A way that takes several ``%%traffic`` cells is a list of what each gave; ``rows_wrong`` is, for each way, how many rows
     it left wrong.
     """
-    from .comparison import Comparison
+    from migration_xray.traffic import Comparison
 
     return Comparison(ways, rows_wrong)
 
 
 def load_ipython_extension(ipython) -> None:
     """Register the lab's magics and a ready ``%sql`` in this kernel."""
-    from . import magics
+    from migration_lab.notebook import magics
 
     magics.register(ipython)

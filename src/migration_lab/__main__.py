@@ -1,6 +1,6 @@
 """``python -m migration_lab`` is the ``lab`` command."""
 
-from .cli import main
+from migration_lab.cli import main
 
 if __name__ == "__main__":
     raise SystemExit(main())

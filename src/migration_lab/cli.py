@@ -7,7 +7,9 @@ import os
 import subprocess
 import sys
 
-from .errors import LabError, in_words, unimported
+import migration_xray.cli
+from migration_lab.errors import in_words, unimported
+from migration_xray.errors import UserError
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -20,7 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         with in_words():
             return options.verb(options, rest) or 0
-    except LabError as error:
+    except UserError as error:
         print(error, file=sys.stderr)
         return 1
     except ImportError as error:
@@ -51,12 +53,8 @@ def parser() -> argparse.ArgumentParser:
     verb(schema)
     verb(revisions)
     watch = verb(xray)
-    watch.usage = "lab xray [--json] [--traffic TABLE [--app NAME] [--chart FILE]] ALEMBIC_ARGUMENTS"
-    watch.add_argument("--json", action="store_true", help="print the trace as JSON; what Alembic says goes to standard error")
-    watch.add_argument("--traffic", metavar="TABLE", help="let readers and writers work on this table of DATABASE_URL meanwhile")
-    watch.add_argument("--app", metavar="NAME", action="append", default=[], help="a version of the application, app/NAME.sql")
-    watch.add_argument("--chart", metavar="FILE", help="where to draw what the traffic felt: .png or .svg")
-    watch.add_argument("alembic", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    watch.usage = f"lab xray {migration_xray.cli.USAGE}"
+    migration_xray.cli.add_options(watch)
     verb(locks)
     verb(progress)
     verb(template, "DIR")
@@ -67,7 +65,7 @@ def parser() -> argparse.ArgumentParser:
 
 def start(options, rest):
     """start JupyterLab on the first lesson; further options go on to JupyterLab"""
-    from .start import start
+    from migration_lab.jupyterlab import start
 
     return start(rest, options.postgres)
 
@@ -84,10 +82,9 @@ def reset(options, rest):
 
 def check(options, rest):
     """grade an exercise on a fresh database"""
-    from . import grading
-    from .course import find_exercise
-    from .progress import Progress
-    from .workspace import Workspace
+    from migration_lab import grading
+    from migration_lab.course import Progress, find_exercise
+    from migration_lab.workspace import Workspace
 
     workspace = Workspace()
     grade = grading.check(find_exercise(options.words), workspace, _step)
@@ -98,9 +95,8 @@ def check(options, rest):
 
 def hint(options, rest):
     """show the next hint of an exercise"""
-    from .course import find_exercise
-    from .progress import Progress
-    from .workspace import Workspace
+    from migration_lab.course import Progress, find_exercise
+    from migration_lab.workspace import Workspace
 
     exercise = find_exercise(options.words)
     number, text = Progress(Workspace()).next_hint(exercise)
@@ -109,9 +105,8 @@ def hint(options, rest):
 
 def solution(options, rest):
     """show an exercise's solution, after a pass or three honest tries"""
-    from .answers import solution
-    from .course import find_exercise
-    from .workspace import Workspace
+    from migration_lab.course import find_exercise, solution
+    from migration_lab.workspace import Workspace
 
     for name, text in solution(find_exercise(options.words), Workspace()).items():
         print(f"# {name}\n{text}")
@@ -119,68 +114,36 @@ def solution(options, rest):
 
 def schema(options, rest):
     """draw the tables of the place that is open, with what changed since the last look marked"""
-    from .look import look
+    from migration_lab.pictures import schema_diagram
 
-    print(look(_place()))
+    print(schema_diagram(_place()))
 
 
 def revisions(options, rest):
     """draw the revisions of the place that is open, and where its database stands"""
-    from .revisions import look
+    from migration_lab.pictures import revision_graph
 
-    print(look(_place()))
+    print(revision_graph(_place()))
 
 
 def xray(options, rest):
-    """run an Alembic command on any project and tell what each statement did to the server"""
-    import json
-    from contextlib import nullcontext
-    from pathlib import Path
-
-    from . import chart, command
-    from .postgres import parse
-    from .traffic import Traffic
-    from .xray import watching
-
-    arguments = rest + options.alembic
-    if not arguments:
-        raise LabError("What should Alembic do? For example: lab xray upgrade head")
-    traffic = None
-    if options.traffic:
-        if not os.environ.get("DATABASE_URL"):
-            raise LabError("Traffic has to know the database too: set DATABASE_URL to its URL, as env.py has it.")
-        traffic = Traffic(parse(os.environ["DATABASE_URL"]), options.traffic, apps=options.app)
-    elif options.app or options.chart:
-        raise LabError("--app and --chart are about traffic: say on which table, with --traffic TABLE.")
-    trace = None
-    try:
-        with traffic or nullcontext(), watching(" ".join(arguments)) as trace:
-            if traffic:
-                traffic.traces.append(trace)
-            command.run(arguments, Path.cwd(), sys.stderr if options.json else sys.stdout)
-    finally:
-        if trace:
-            print(json.dumps(trace.to_dict(), indent=1, ensure_ascii=False) if options.json else trace)
-        if traffic and traffic.felt:
-            print(traffic.felt, file=sys.stderr if options.json else sys.stdout)
-            if options.chart:
-                chart.save(traffic.felt, Path(options.chart))
+    """run an Alembic command on any project and show what each statement did to the server"""
+    migration_xray.cli.xray(options, rest)
 
 
 def locks(options, rest):
     """show who holds which lock in the database of the place that is open, and who waits for whom"""
-    from .locktree import look
+    from migration_xray.locks import lock_tree
 
     place = _place()
     with place.server.connect(place.database) as session:
-        print(look(session))
+        print(lock_tree(session))
 
 
 def progress(options, rest):
     """show what is done and what is next, and write what was learned into a page to keep"""
-    from .progress import Progress, report
-    from .summary import keep
-    from .workspace import Workspace
+    from migration_lab.course import Progress, keep, report
+    from migration_lab.workspace import Workspace
 
     progress = Progress(Workspace())
     print(report(progress))
@@ -192,18 +155,18 @@ def template(options, rest):
     import shlex
     from pathlib import Path
 
-    from .template import write
+    from migration_lab.course import write_project
 
     if not options.words:
-        raise LabError("Into which folder? For example: lab template my_project")
-    written = write(Path(options.words).expanduser())
+        raise UserError("Into which folder? For example: lab template my_project")
+    written = write_project(Path(options.words).expanduser())
     print(f"Written into {options.words}:", *(f"  {name.as_posix()}" for name in written), sep="\n")
     print(f"Next: cd {shlex.quote(options.words)}, set DATABASE_URL to an empty database, and: alembic upgrade head")
 
 
 def doctor(options, rest):
     """name each thing that is wrong and how to mend it"""
-    from .doctor import examine
+    from migration_lab.doctor import examine
 
     findings = examine()
     for finding in findings:
@@ -213,8 +176,8 @@ def doctor(options, rest):
 
 def stop(options, rest):
     """stop the embedded server"""
-    from .embedded import Embedded
-    from .workspace import Workspace
+    from migration_lab.server import Embedded
+    from migration_lab.workspace import Workspace
 
     stopped = Embedded(Workspace()).stop()
     print("The embedded PostgreSQL is stopped." if stopped else "The embedded PostgreSQL was not running.")
@@ -226,21 +189,18 @@ def _step(step: str) -> None:
 
 def _place():
     """The lesson or the exercise that is open in this terminal."""
-    from . import lesson
-    from .course import find
+    from migration_lab.course import find, open_place
 
     place = os.environ.get("LAB_PLACE", "")
     if not place:
-        raise LabError("No lesson is open in this terminal. `lab open NUMBER` opens one.")
-    return lesson.open(find(place.removeprefix("lesson_").removeprefix("exercise_")))
+        raise UserError("No lesson is open in this terminal. `lab open NUMBER` opens one.")
+    return open_place(find(place.removeprefix("lesson_").removeprefix("exercise_")))
 
 
 def _enter(words: str, reset: bool) -> None:
-    from . import lesson
-    from .course import Lesson, find
-    from .progress import Progress
+    from migration_lab.course import Lesson, Progress, find, open_place
 
-    opened = lesson.open(find(words), reset)
+    opened = open_place(find(words), reset)
     if isinstance(opened.place, Lesson):
         Progress(opened.workspace).opened(opened.place)
     print(opened)

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from .course import ROOT
-from .errors import LabError, in_words, unimported
+from migration_lab.errors import in_words, unimported
+from migration_lab.paths import ROOT
+from migration_xray.errors import UserError
 
 PYTHON = (3, 11)
 LOCK = ROOT / "requirements.lock"
@@ -43,7 +44,7 @@ def examine() -> list[Finding]:
             with in_words():
                 for finding in look():
                     findings.append(finding)
-        except LabError as error:
+        except UserError as error:
             findings.append(Finding(False, str(error)))
         except ImportError as error:
             findings.append(Finding(False, unimported(error), _reinstall("--force-reinstall ")))
@@ -70,7 +71,8 @@ def packages() -> Iterator[Finding]:
 
 
 def workspace() -> Iterator[Finding]:
-    from .workspace import Workspace, files_in, write_whole
+    from migration_lab.files import files_in, write_whole
+    from migration_lab.workspace import Workspace
 
     learners = Workspace()
     free = shutil.disk_usage(learners.path).free // 1_000_000
@@ -88,7 +90,7 @@ def workspace() -> Iterator[Finding]:
 
 
 def server() -> Iterator[Finding]:
-    from . import postgres
+    from migration_lab.server import postgres
 
     kind, address = postgres.chosen()
     if kind == "embedded":
@@ -100,9 +102,8 @@ def server() -> Iterator[Finding]:
 
 
 def embedded() -> Iterator[Finding]:
-    from .embedded import Embedded
-    from .postgres import as_url
-    from .workspace import Workspace
+    from migration_lab.server import Embedded, as_url
+    from migration_lab.workspace import Workspace
 
     here = Embedded(Workspace())
     for other in sorted(here.home.parent.glob("[0-9]*")):
@@ -127,8 +128,7 @@ def embedded() -> Iterator[Finding]:
 
 def docker() -> Iterator[Finding]:
     """Looks only: ``up`` might fetch an image, or make the container anew and end its sessions."""
-    from . import compose, postgres
-    from .embedded import is_free
+    from migration_lab.server import compose, is_free, postgres
 
     where = compose.address()
     port = where["port"]
@@ -145,7 +145,7 @@ def docker() -> Iterator[Finding]:
 
 
 def answers(kind: str, url) -> Iterator[Finding]:
-    from . import postgres
+    from migration_lab.server import postgres
 
     running = postgres.meet(kind, url)
     name = {"embedded": "The embedded PostgreSQL", "docker": "PostgreSQL in Docker", "url": "Your PostgreSQL"}[kind]
@@ -190,7 +190,7 @@ def _stranger(path: Path) -> str:
     """Who owns a server's folder, if that is not the user whom the server runs as."""
     if sys.platform == "win32":
         return ""
-    from .embedded import server_uid
+    from migration_lab.server import server_uid
 
     return "" if path.stat().st_uid == server_uid() else path.owner()
 

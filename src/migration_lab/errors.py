@@ -1,4 +1,4 @@
-"""What the lab says when it cannot go on: a sentence, never a traceback of ours."""
+"""What the lab says when the server, the disk or a package refuses: a sentence, never a traceback of ours."""
 
 from __future__ import annotations
 
@@ -8,20 +8,8 @@ import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import psycopg
-
-
-class LabError(Exception):
-    """A sentence for the person at the keyboard: what was found, what was expected, what to do.
-
-    IPython shows it without a traceback, and it still stops "Run All"; the terminal prints it and exits with 1.
-    """
-
-    def _render_traceback_(self) -> list[str]:
-        return str(self).splitlines()
+from migration_xray.errors import UserError, said
 
 
 class Interrupted(KeyboardInterrupt):
@@ -47,20 +35,9 @@ def unimported(error: ImportError) -> str:
     return f"Python can't import {error.name or 'a package'}: {str(error).splitlines()[0].rstrip('.')}"
 
 
-def sqlstate(error: BaseException) -> str | None:
-    """PostgreSQL's code of an error, as psycopg has it or psycopg2; None of any other error."""
-    return getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
-
-
-def said(error: psycopg.Error) -> str:
-    """What PostgreSQL said, in one line; libpq's words, or psycopg's, where the server's did not come through."""
-    words = error.diag.message_primary or str(error).strip() or type(error).__name__
-    return words.splitlines()[0]
-
-
 @contextmanager
 def in_words() -> Iterator[None]:
-    """Turn what the server or the disk refuses to the lab itself into a LabError."""
+    """Turn what the server or the disk refuses to the lab itself into a UserError."""
     try:
         yield
     except OSError as error:
@@ -69,10 +46,10 @@ def in_words() -> Iterator[None]:
             _, file, reason = error.args[0][0]
         full = any(os.strerror(code) in reason for code in FULL)
         mend = "Make room on the disk, then try again." if full else "Check that you may write there."
-        raise LabError(f"{os.fsdecode(file)}: {reason}. {mend}") from None
+        raise UserError(f"{os.fsdecode(file)}: {reason}. {mend}") from None
     except Exception as error:
         psycopg = sys.modules.get("psycopg")  # not imported here: `lab doctor` must speak where that fails
         if psycopg is None or not isinstance(error, psycopg.Error):
             raise
         mend = MENDS.get(error.sqlstate or "", "`lab doctor` looks for the cause.")
-        raise LabError(f"PostgreSQL said: {said(error)}. {mend}") from None
+        raise UserError(f"PostgreSQL said: {said(error)}. {mend}") from None

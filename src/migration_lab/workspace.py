@@ -5,22 +5,19 @@ The promise kept here: nothing that a learner wrote is ever overwritten or lost.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from .course import NOTEBOOKS, ROOT
-from .errors import LabError
-
-LEFT_OUT = {"__pycache__", ".ipynb_checkpoints", ".laid"}  # what programs leave in a folder, this one included
-IGNORED = shutil.ignore_patterns(*LEFT_OUT)
+from migration_lab.files import IGNORED, content_digest, files_in, write_whole
+from migration_lab.paths import ROOT
+from migration_xray.errors import UserError
 
 
 class Workspace:
@@ -33,7 +30,7 @@ class Workspace:
         try:
             self.state.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise LabError(
+            raise UserError(
                 f"The learner's folder {self.path} can't be made ({error.strerror}). "
                 "Put it where you may write: set LAB_WORK to a folder of yours and start again."
             ) from None
@@ -58,56 +55,6 @@ class Workspace:
 
     def project(self, place: str) -> Path:
         return self.path / "projects" / place
-
-    # Notebooks
-
-    def refresh_notebooks(self) -> list[str]:
-        """Lay the course's notebooks and its glossary into the workspace.
-
-        Returns a sentence for each that was not simply renewed: what the learner has changed stays, and the newer one
-        is laid beside it as ``*.newer.ipynb``.
-        """
-        with self.locked("notebooks"):
-            delivered = self.read_json("notebooks.json", {})
-            sentences = []
-            for source in sorted([*NOTEBOOKS.glob("*.ipynb"), *NOTEBOOKS.glob("*.md")]):
-                sentences += self._refresh_notebook(source, delivered)
-            for source in sorted(NOTEBOOKS.glob("images/*.svg")):
-                self._refresh_picture(source)
-        return sentences
-
-    def _refresh_picture(self, source: Path) -> None:
-        copy = self.path / "images" / source.name
-        if not copy.exists() or content_digest(copy) != content_digest(source):
-            self.back_up(copy)
-            write_whole(copy, source.read_text(encoding="utf-8"))
-
-    def _refresh_notebook(self, source: Path, delivered: dict[str, str]) -> list[str]:
-        copy = self.path / source.name
-        newest = cells_digest(source)
-        if copy.exists():
-            if delivered.get(source.name) == newest:
-                return []
-            if cells_digest(copy) not in (newest, delivered.get(source.name)):
-                beside = copy.with_suffix(f".newer{copy.suffix}")
-                sentence = f"{copy.name} has changes of yours and stays; the course's newer one is {beside.name}."
-                if beside.exists() and delivered.get(beside.name) == newest:
-                    return [sentence]
-                if saved := self._deliver(source, beside, delivered):
-                    sentence += f" What stood there is saved as backups/{saved.name}."
-                return [sentence]
-        self._deliver(source, copy, delivered)
-        return []
-
-    def _deliver(self, source: Path, copy: Path, delivered: dict[str, str]) -> Path | None:
-        """Lay a file of the course. What stood there is saved; returns where."""
-        saved = self.back_up(copy)
-        write_whole(copy, source.read_text(encoding="utf-8"))
-        if copy.suffix == ".ipynb":
-            trust(copy)
-        delivered[copy.name] = cells_digest(source)
-        self.write_json("notebooks.json", delivered)
-        return saved
 
     # Backups
 
@@ -161,61 +108,3 @@ class Workspace:
 
     def write_json(self, name: str, value) -> None:
         write_whole(self.state / name, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that a reader, or a full disk, never sees half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with open(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException as error:
-        os.unlink(name)
-        if isinstance(error, OSError):
-            error.filename = str(path)  # nobody knows the file beside it
-        raise
-
-
-def files_in(folder: Path) -> list[Path]:
-    """Every file below a folder that a person may have written, in a stable order."""
-    files = (path for path in folder.rglob("*") if path.is_file())
-    return sorted(path for path in files if LEFT_OUT.isdisjoint(path.relative_to(folder).parts))
-
-
-def content_digest(path: Path) -> str:
-    """A digest of a file, or of every file's name and content below a folder."""
-    digest = hashlib.sha256()
-    for file in files_in(path) if path.is_dir() else [path]:
-        name = file.relative_to(path).as_posix() if path.is_dir() else ""
-        content = file.read_bytes()
-        digest.update(f"{name}\0{len(content)}\0".encode() + content)
-    return digest.hexdigest()
-
-
-def cells_digest(notebook: Path) -> str:
-    """A digest of what a person writes in a notebook: its cells' text, not their outputs.
-
-    A file that is no notebook, or none any more, counts by its text; git may have given that other ends of lines.
-    """
-    try:
-        cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
-        text = json.dumps([[cell["cell_type"], "".join(cell["source"])] for cell in cells])
-    except (ValueError, KeyError, TypeError):
-        return hashlib.sha256(notebook.read_bytes().replace(b"\r\n", b"\n")).hexdigest()
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def trust(notebook: Path) -> None:
-    """Sign a notebook of the course, so that JupyterLab shows its stored pictures; without, it shows them once run."""
-    import sqlite3
-
-    import nbformat
-    from nbformat.sign import NotebookNotary
-
-    with suppress(OSError, sqlite3.Error):  # the signatures are kept in the home folder, which may be full
-        notary = NotebookNotary()
-        notary.sign(nbformat.read(notebook, as_version=4))
-        notary.store.close()

@@ -1,7 +1,6 @@
 """orders.status: completed, in transactions of at most a hundred rows, and as often as one likes."""
 
-from migration_lab.command import AlembicError
-from migration_lab.grading import Graded, NotYet
+from migration_lab.grading import AlembicError, Graded, NotYet
 
 MOST = 100  # orders in a transaction
 SLOW = 996  # an order that the last batch writes

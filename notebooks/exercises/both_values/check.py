@@ -1,7 +1,6 @@
 """orders.status: complete and completed, no other word at any moment, and no scan that anybody waits for."""
 
-from migration_lab.grading import Graded, NotYet
-from migration_lab.schema import snapshot
+from migration_lab.grading import Graded, NotYet, snapshot
 
 GIVEN = "0004_status_check"
 WRITE = "UPDATE orders SET status = %s WHERE id = 1"

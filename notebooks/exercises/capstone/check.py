@@ -6,11 +6,7 @@ from contextlib import suppress
 
 import psycopg
 
-from migration_lab.command import AlembicError
-from migration_lab.grading import Graded, NotYet
-from migration_lab.schema import diff, snapshot
-from migration_lab.trace import Trace, Transaction
-from migration_lab.traffic import Traffic
+from migration_lab.grading import AlembicError, Graded, NotYet, Trace, Traffic, Transaction, diff, snapshot
 
 STATE, DATA, STALLS, BACK = "State, on Thursday", "Data", "Stalls", "The way back"
 GIVEN = "0004_busy_day"

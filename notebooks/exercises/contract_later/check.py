@@ -1,8 +1,6 @@
 """users.full_name alone; and down again, names that old code can read and write."""
 
-from migration_lab.command import AlembicError
-from migration_lab.grading import Graded, NotYet
-from migration_lab.schema import snapshot
+from migration_lab.grading import AlembicError, Graded, NotYet, snapshot
 
 EXPANDED = "0004_full_name"
 OLD_SIGN_UP = "INSERT INTO users (name, email) VALUES ('Ali Reed', 'ali@example.com') RETURNING full_name"

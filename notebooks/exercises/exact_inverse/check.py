@@ -1,8 +1,6 @@
 """The downgrade leads back to the start, whole: schema and rows; and the way up is open again."""
 
-from migration_lab.command import AlembicError
-from migration_lab.grading import Graded, NotYet
-from migration_lab.schema import diff, snapshot
+from migration_lab.grading import AlembicError, Graded, NotYet, diff, snapshot
 
 ORDERS = "SELECT id, user_id, status::text, total, created_at FROM orders ORDER BY id"
 WHY = {

@@ -1,8 +1,6 @@
 """products.is_deleted and products.deleted_at agree: in the rows that were there, and in all that come."""
 
-from migration_lab.command import AlembicError
-from migration_lab.grading import Graded, NotYet
-from migration_lab.schema import snapshot
+from migration_lab.grading import AlembicError, Graded, NotYet, snapshot
 
 RULE = "ck_products_deleted"
 GIVEN = "0004_archive"

@@ -2,9 +2,7 @@
 
 import re
 
-from migration_lab.command import AlembicError
-from migration_lab.grading import Graded, NotYet
-from migration_lab.schema import diff, snapshot
+from migration_lab.grading import AlembicError, Graded, NotYet, diff, snapshot
 
 AGE = "(18 + id * 7 % 63)::text"  # as the shop's users were made
 GROUP = f"CASE WHEN {AGE}::int < 40 THEN '18 to 39' WHEN {AGE}::int < 65 THEN '40 to 64' ELSE '65 and over' END"

@@ -4,9 +4,7 @@ from contextlib import suppress
 
 import psycopg
 
-from migration_lab.command import AlembicError
-from migration_lab.grading import WRITER_STAYS, Graded, NotYet
-from migration_lab.schema import snapshot
+from migration_lab.grading import AlembicError, Graded, NotYet, WRITER_STAYS, snapshot
 
 INDEX = "ix_orders_created_at"
 

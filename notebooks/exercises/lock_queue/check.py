@@ -5,9 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from migration_lab.command import AlembicError
-from migration_lab.grading import Graded, NotYet
-from migration_lab.schema import snapshot
+from migration_lab.grading import AlembicError, Graded, NotYet, snapshot
 
 REPORT_STAYS = 2.5  # seconds
 READER_MAY_WAIT = 1.2

@@ -2,8 +2,7 @@
 
 import time
 
-from migration_lab.command import AlembicError
-from migration_lab.grading import Graded, NotYet
+from migration_lab.grading import AlembicError, Graded, NotYet
 
 LOCKED = 4.0  # seconds
 PATIENCE = 1.2

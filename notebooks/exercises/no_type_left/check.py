@@ -1,8 +1,6 @@
 """Down leaves neither the table nor its type, takes nothing of the parcels along, and up works again."""
 
-from migration_lab.command import AlembicError
-from migration_lab.grading import Graded, NotYet
-from migration_lab.schema import diff, snapshot
+from migration_lab.grading import AlembicError, Graded, NotYet, diff, snapshot
 
 BEFORE = "0004_parcels"
 RETURN = "INSERT INTO returns (id, reason, size) VALUES (7, 'late', 'small')"

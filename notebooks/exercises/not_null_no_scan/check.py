@@ -1,7 +1,6 @@
 """users.age is NOT NULL, and no row was read under a lock that stops readers."""
 
-from migration_lab.grading import Graded, NotYet
-from migration_lab.trace import Lock, Trace
+from migration_lab.grading import Graded, Lock, NotYet, Trace
 
 EXCLUSIVE = Lock("public.users", "AccessExclusiveLock")
 UNPROVED = "SELECT conname FROM pg_constraint WHERE conrelid = 'users'::regclass AND NOT convalidated"

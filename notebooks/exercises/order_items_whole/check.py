@@ -2,8 +2,7 @@
 
 from decimal import Decimal
 
-from migration_lab.grading import Graded, NotYet
-from migration_lab.schema import Table
+from migration_lab.grading import Graded, NotYet, Table
 
 PARENTS = {"order_id": ("orders", "CASCADE"), "product_id": ("products", "RESTRICT")}
 COLUMNS = ("order_id", "product_id", "quantity", "unit_price")

@@ -1,7 +1,6 @@
 """The reviews of users who are gone stand aside, whole; the others are held to a key that is proved; and there is a way back."""
 
-from migration_lab.command import AlembicError
-from migration_lab.grading import Graded, NotYet
+from migration_lab.grading import AlembicError, Graded, NotYet
 
 KEY, ASIDE = "fk_reviews_user_id", "reviews_of_nobody"
 REVIEWS = [(n, 5000 + n if n % 50 == 0 else n, f"Review {n}") for n in range(1, 301)]  # as 0004_reviews made them

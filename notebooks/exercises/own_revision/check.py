@@ -6,10 +6,7 @@ from itertools import takewhile
 
 import psycopg
 
-from migration_lab.command import AlembicError
-from migration_lab.grading import SECONDS, Graded, NotYet
-from migration_lab.schema import snapshot
-from migration_lab.trace import Trace
+from migration_lab.grading import AlembicError, Graded, NotYet, SECONDS, Trace, snapshot
 
 GIVEN = "002_items"
 TABLE = "public.example_items"

@@ -1,7 +1,6 @@
 """0001_items, then a revision that gives items a note: one line, one head."""
 
-from migration_lab.command import AlembicError
-from migration_lab.grading import Graded, NotYet
+from migration_lab.grading import AlembicError, Graded, NotYet
 
 
 def check(db: Graded) -> None:

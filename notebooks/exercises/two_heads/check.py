@@ -1,7 +1,6 @@
 """One head, and a way to it from every database that is out there: at neither revision, at one, at the other, at both."""
 
-from migration_lab.command import AlembicError
-from migration_lab.grading import Graded, NotYet
+from migration_lab.grading import AlembicError, Graded, NotYet
 
 DEPLOYED = {
     "0004_phone": "ALTER TABLE users ADD COLUMN phone varchar(20)",

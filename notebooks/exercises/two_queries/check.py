@@ -1,7 +1,6 @@
 """Two queries that can't be changed, and the plans that the server makes for them."""
 
-from migration_lab.command import AlembicError
-from migration_lab.grading import Graded, NotYet
+from migration_lab.grading import AlembicError, Graded, NotYet
 
 QUERIES = {
     "tags": ("the tag page", "SELECT id FROM items WHERE tags @> '{vintage}'"),

@@ -1,9 +1,6 @@
 """A unique constraint on (order_id, product_id), whose index was built beside writers."""
 
-from migration_lab.command import AlembicError
-from migration_lab.grading import WRITER_STAYS, Graded, NotYet
-from migration_lab.schema import snapshot
-from migration_lab.trace import Trace
+from migration_lab.grading import AlembicError, Graded, NotYet, Trace, WRITER_STAYS, snapshot
 
 NAME = "uq_order_items_order_product"
 COLUMNS = ("order_id", "product_id")

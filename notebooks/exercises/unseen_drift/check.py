@@ -3,8 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from migration_lab.command import AlembicError
-from migration_lab.grading import Graded, NotYet
+from migration_lab.grading import AlembicError, Graded, NotYet
 
 SAID = ('server_default="10"', "percent BETWEEN 1 AND 90", "used_at IS NULL")
 LOOK = "Put `\\d coupons` and models.py side by side: `alembic check` compares no such thing."

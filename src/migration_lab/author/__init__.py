@@ -1,0 +1,1 @@
+"""For authors of the course: its notebooks run anew, and the lab measured."""

@@ -1,0 +1,34 @@
+"""The course: its lessons and exercises, what a learner has of them, and what a learner has done."""
+
+from .answers import solution, write_answer
+from .grade import Grade, Outcome
+from .lesson import Opened, lay_start, open_place, revision, versions
+from .manifest import Exercise, Lesson, exercises, find, find_exercise, find_lesson, lessons
+from .notebooks import refresh_notebooks
+from .progress import Progress, report
+from .summary import keep
+from .take_home import write_project
+
+__all__ = [
+    "Exercise",
+    "Grade",
+    "Lesson",
+    "Opened",
+    "Outcome",
+    "Progress",
+    "exercises",
+    "find",
+    "find_exercise",
+    "find_lesson",
+    "keep",
+    "lay_start",
+    "lessons",
+    "open_place",
+    "refresh_notebooks",
+    "report",
+    "revision",
+    "solution",
+    "versions",
+    "write_answer",
+    "write_project",
+]

@@ -1,0 +1,176 @@
+"""The course: its lessons and exercises, read from ``notebooks/``."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from migration_lab.paths import NOTEBOOKS
+from migration_xray.errors import UserError
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """One folder under ``notebooks/exercises/``.
+
+    ``starter``, ``solution`` and each folder of ``wrong`` hold files by their path in an Alembic project. ``project`` is the
+    one that they are laid over: "project", which every lesson gets, or "take_home", which `lab template` writes.
+    """
+
+    id: str
+    title: str
+    lesson: str
+    start: str
+    project: str
+    hints: tuple[str, ...]
+    round_trip: bool
+    folder: Path
+
+    @property
+    def place(self) -> str:
+        """The name of its database and of its project's folder."""
+        return f"exercise_{self.id}"
+
+    @property
+    def wrong(self) -> dict[str, Path]:
+        """The named wrong answers: name → folder."""
+        return {path.name: path for path in sorted((self.folder / "wrong").iterdir()) if path.is_dir()}
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One entry of ``lessons.toml``: what a notebook teaches and where it starts."""
+
+    number: str
+    name: str
+    title: str
+    minutes: int
+    template: tuple[str, ...]
+    objectives: tuple[str, ...]
+    start: str
+    project: bool
+    exercises: tuple[Exercise, ...]
+
+    @property
+    def place(self) -> str:
+        """The name of its database and of its project's folder."""
+        return f"lesson_{self.number}"
+
+    @property
+    def notebook(self) -> str:
+        return f"{self.number}_{self.name}.ipynb"
+
+
+@cache
+def lessons() -> dict[str, Lesson]:
+    """The lessons in their order, by number ("00", "01", …).
+
+    Raises UserError where ``notebooks/`` does not stand beside the package, as when it was installed without its clone.
+    """
+    manifest = NOTEBOOKS / "lessons.toml"
+    if not manifest.is_file():
+        raise UserError(
+            f"The course is not here: {manifest} was not found. "
+            "Migration Lab runs from its clone: set it up there with `python3 scripts/lab.py`."
+        )
+    entries = tomllib.loads(manifest.read_text(encoding="utf-8"))["lesson"]
+    return {entry["number"]: _lesson(entry) for entry in entries}
+
+
+@cache
+def exercises() -> dict[str, Exercise]:
+    """Every exercise in the order of the course, by its id."""
+    return {exercise.id: exercise for lesson in lessons().values() for exercise in lesson.exercises}
+
+
+def find_lesson(words: str) -> Lesson:
+    """The lesson that a person means by ``2``, ``02``, ``columns_and_types`` or ``02_columns_and_types.ipynb``.
+
+    Raises UserError that names the nearest lesson where there is none.
+    """
+    wanted = words.strip().removesuffix(".ipynb")
+    for lesson in lessons().values():
+        if wanted in (lesson.number, lesson.number.lstrip("0") or "0", lesson.name, f"{lesson.number}_{lesson.name}"):
+            return lesson
+    raise UserError(_unknown("lesson", wanted, _lesson_names(), _lessons_listed()))
+
+
+def find_exercise(words: str) -> Exercise:
+    """The exercise with this id. Raises UserError that names the nearest one where there is none."""
+    wanted = words.strip()
+    if wanted in exercises():
+        return exercises()[wanted]
+    raise UserError(_unknown("exercise", wanted, _exercise_names(), _exercises_listed()))
+
+
+def find(words: str) -> Lesson | Exercise:
+    """The lesson or the exercise that a person names. Raises UserError that names the nearest of both."""
+    for known in (find_exercise, find_lesson):
+        with suppress(UserError):
+            return known(words)
+    listed = f"{_lessons_listed()} {_exercises_listed()}"
+    raise UserError(_unknown("lesson or exercise", words.strip(), _lesson_names() | _exercise_names(), listed))
+
+
+def _lesson_names() -> dict[str, str]:
+    """What a person may have meant to write → the lesson's number."""
+    names = {f"{lesson.number}_{lesson.name}": lesson.number for lesson in lessons().values()}
+    return names | {lesson.name: lesson.number for lesson in lessons().values()}
+
+
+def _exercise_names() -> dict[str, str]:
+    return {name: name for name in exercises()}
+
+
+def _lessons_listed() -> str:
+    return f"Lessons go from {min(lessons())} to {max(lessons())}."
+
+
+def _exercises_listed() -> str:
+    return f"The exercises are: {', '.join(exercises())}."
+
+
+def _unknown(noun: str, wanted: str, names: dict[str, str], otherwise: str) -> str:
+    if not wanted:
+        return f"Which {noun}? {otherwise}"
+    near = difflib.get_close_matches(wanted, names, n=1, cutoff=0.5)
+    hint = f"The nearest is {names[near[0]]}." if near else otherwise
+    return f'There is no {noun} "{wanted}". {hint}'
+
+
+def _lesson(entry: dict) -> Lesson:
+    return Lesson(
+        number=entry["number"],
+        name=entry["name"],
+        title=entry["title"],
+        minutes=entry["minutes"],
+        template=tuple(entry.get("template", ())),
+        objectives=tuple(entry["objectives"]),
+        start=entry["start"],
+        project=entry.get("project", True),
+        exercises=tuple(_exercise(name, entry) for name in entry.get("exercises", ())),
+    )
+
+
+def _exercise(name: str, lesson: dict) -> Exercise:
+    folder = NOTEBOOKS / "exercises" / name
+    if not (folder / "exercise.toml").is_file():
+        raise UserError(
+            f"Lesson {lesson['number']} names the exercise {name} in lessons.toml, and exercises/{name}/exercise.toml "
+            "is not there. Write it, or take the name out."
+        )
+    entry = tomllib.loads((folder / "exercise.toml").read_text(encoding="utf-8"))
+    return Exercise(
+        id=name,
+        title=entry["title"],
+        lesson=lesson["number"],
+        start=entry.get("start", lesson["start"]),
+        project=entry.get("project", "project"),
+        hints=tuple(entry["hints"]),
+        round_trip=entry.get("round_trip", True),
+        folder=folder,
+    )

@@ -1,0 +1,29 @@
+"""Grading by the state of a real database. An exercise's ``check.py`` finds here all that it may use."""
+
+from migration_lab.course import Grade, Outcome
+from migration_lab.pictures import Table, diff, snapshot
+from migration_xray.command import AlembicError
+from migration_xray.trace import Lock, Trace, Transaction
+from migration_xray.traffic import Traffic
+
+from .grader import SECONDS, WRITER_STAYS, Graded, NotYet, check
+from .runner import Runner
+
+__all__ = [
+    "SECONDS",
+    "WRITER_STAYS",
+    "AlembicError",
+    "Grade",
+    "Graded",
+    "Lock",
+    "NotYet",
+    "Outcome",
+    "Runner",
+    "Table",
+    "Trace",
+    "Traffic",
+    "Transaction",
+    "check",
+    "diff",
+    "snapshot",
+]

@@ -1,0 +1,403 @@
+"""Grade an exercise by the database that the learner's migrations produce, never by their text.
+
+A fresh database at the exercise's start state, a copy of the learner's project, ``upgrade head``; then the exercise's
+own check looks at what stands there; then down, which must lead back to the start, and up once more.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import runpy
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+
+import psycopg
+from psycopg import sql
+
+from migration_lab.course import Exercise, Grade, Outcome, lay_start, revision
+from migration_lab.errors import in_words
+from migration_lab.files import IGNORED, files_in
+from migration_lab.pictures import Schema, diff, snapshot
+from migration_lab.server import Server, environment, server, startstate
+from migration_lab.workspace import Workspace
+from migration_xray.command import AlembicError, sentence
+from migration_xray.errors import UserError
+from migration_xray.trace import Trace
+
+from .runner import Runner, Stopped
+
+SECONDS = 30  # for each Alembic command of a grading
+TIMEOUTS = {
+    "statement_timeout": f"{SECONDS - 5}s",  # first of all: the server's refusal leads to the line at fault
+    "lock_timeout": "10s",
+    "idle_in_transaction_session_timeout": f"{SECONDS}s",
+}
+WRITER_STAYS = 3.0  # seconds
+NEXT_WRITER_COMES = 1.0
+_count = itertools.count()
+
+
+def silently(step: str) -> None:
+    """Tell nobody which step of a grading comes next."""
+
+
+class NotYet(Exception):
+    """Raised by an exercise's check: what was found, what was expected, why it matters, where to look."""
+
+
+class Graded:
+    """What an exercise's ``check(db)`` looks at: the database after the learner's upgrade.
+
+    ``start`` and ``schema`` are the schema before and after, ``start_revision`` is where it began (None: at base),
+    ``trace`` is what x-ray saw of the upgrade, ``project`` is the copy of the learner's project.
+    """
+
+    trace: Trace
+
+    def __init__(
+        self,
+        running: Server,
+        database: str,
+        project: Path,
+        session: psycopg.Connection,
+        runner: Runner,
+        say: Callable[[str], None],
+    ):
+        self.running, self.database, self.project, self.session = running, database, project, session
+        self.runner, self.say = runner, say
+        self.start = self.schema = snapshot(session)
+        self.start_revision = revision(running, database)
+        self.began = session.execute("SELECT pg_current_xact_id()::xid").fetchone()[0]
+
+    def upgrade(self) -> None:
+        """The upgrade that is graded."""
+        self.trace = self.alembic("upgrade", "head")
+        self.schema = snapshot(self.session)
+
+    def alembic(self, *arguments: str) -> Trace:
+        """Run one more Alembic command on the graded database: what x-ray saw of it.
+
+        Raises AlembicError, with its ``trace``, where the command fails.
+        """
+        self.command = " ".join(("alembic", *arguments))
+        self.say(self.command)
+        variables = environment(self.running.database_url(self.database)) | {"PYTHONDONTWRITEBYTECODE": "1"}
+        try:
+            return self.runner.alembic(arguments, self.project, variables, SECONDS)
+        except AlembicError:
+            self.running.connect().close()  # a UserError where it is the server that went away
+            raise
+
+    def rows(self, query: str | sql.Composed, *parameters) -> list[tuple]:
+        """The rows of a query; what it changes is rolled back."""
+        with self.session.transaction(force_rollback=True):
+            cursor = self.session.execute(query, parameters or None)
+            return cursor.fetchall() if cursor.description else []
+
+    def value(self, query: str | sql.Composed, *parameters):
+        """The one value of a query, or None where it has no row."""
+        rows = self.rows(query, *parameters)
+        return rows[0][0] if rows else None
+
+    def refusal(self, statement: str, *parameters) -> psycopg.Error | None:
+        """Why the server refuses a statement (the error, with its ``sqlstate``), or None where it accepts it.
+
+        What the statement changes is rolled back, deferred constraints included.
+        """
+        try:
+            with self.session.transaction(force_rollback=True):
+                self.session.execute(statement, parameters or None)
+                self.session.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        except psycopg.Error as error:
+            return error
+        return None
+
+    def rows_written(self, table: str, since: str | None = None) -> int:
+        """How many of a table's rows were written, by UPDATE or by a rewrite: those with a version of its own.
+
+        ``since`` is what ``now`` gave; without it, the beginning of the upgrade counts.
+        https://www.postgresql.org/docs/18/ddl-system-columns.html (xmin)
+        """
+        return self._written("SELECT count(*) FROM {} WHERE age(xmin) <= age(%s::text::xid)", table, since)
+
+    def written_together(self, table: str, since: str | None = None) -> int:
+        """How many of a table's rows one transaction wrote, at the most; ``since`` as for :meth:`rows_written`.
+
+        A savepoint counts as a transaction: what was written in one has an xmin of its own.
+        """
+        each = "SELECT count(*) FROM {} WHERE age(xmin) <= age(%s::text::xid) GROUP BY xmin"
+        return self._written(f"SELECT coalesce(max(count), 0) FROM ({each}) AS written", table, since)
+
+    def filled_before_trigger(self, table: str, column: str) -> int:
+        """How many of a table's rows with a value in the column were last written before its newest trigger was made."""
+        return self.value(
+            sql.SQL(
+                "SELECT count(*) FROM {} WHERE {} IS NOT NULL AND age(xmin) >"
+                " (SELECT min(age(xmin)) FROM pg_trigger WHERE tgrelid = {}::regclass AND NOT tgisinternal)"
+            ).format(sql.Identifier(table), sql.Identifier(column), sql.Literal(table))
+        )
+
+    def filled_with_schema(self, table: str, column: str) -> int:
+        """How many of a table's rows were last written by a transaction that added the column or made a trigger."""
+        return self.value(
+            sql.SQL(
+                "SELECT count(*) FROM {} WHERE xmin IN"
+                " (SELECT xmin FROM pg_trigger WHERE tgrelid = {table}::regclass AND NOT tgisinternal"
+                " UNION ALL SELECT xmin FROM pg_attribute WHERE attrelid = {table}::regclass AND attname = {column})"
+            ).format(sql.Identifier(table), table=sql.Literal(table), column=sql.Literal(column))
+        )
+
+    def now(self) -> str:
+        """A moment to count what is written from."""
+        return self.value("SELECT pg_current_xact_id()::xid::text")
+
+    def _written(self, query: str, table: str, since: str | None) -> int:
+        return self.value(sql.SQL(query).format(sql.Identifier(table)), since or str(self.began))
+
+    def plan(self, query: str) -> list[dict]:
+        """The nodes of a query's plan, from the top.
+
+        https://www.postgresql.org/docs/18/sql-explain.html (FORMAT JSON)
+        """
+        nodes, waiting = [], [self.session.execute(f"EXPLAIN (FORMAT JSON) {query}").fetchone()[0][0]["Plan"]]
+        while waiting:
+            nodes.append(waiting.pop(0))
+            waiting += nodes[-1].get("Plans", [])
+        return nodes
+
+    def connect(self) -> psycopg.Connection:
+        """One more session in the graded database, for checks that need two at once. Close it."""
+        return self.running.connect(self.database)
+
+    @contextmanager
+    def open_transaction(self, statement: str, seconds: float) -> Iterator[None]:
+        """Somebody's transaction, begun with this statement before the block, and open for so many seconds at the most.
+
+        With the end of the block it is over too.
+        """
+        with self.connect() as session:
+            session.execute("BEGIN")
+            session.execute(statement)
+            leaves = threading.Timer(seconds, session.execute, ["COMMIT"])
+            leaves.start()
+            try:
+                yield
+            finally:
+                leaves.cancel()
+                leaves.join()
+
+    def upgrade_beside_writers(self, first: str, second: str) -> tuple[Trace, float]:
+        """Run ``upgrade head`` while writers work, one of whom takes their time: what x-ray saw, and a wait in seconds.
+
+        The first writer's transaction is open before the upgrade begins, and for ``WRITER_STAYS`` seconds; the second one
+        comes after ``NEXT_WRITER_COMES`` seconds, and the wait is theirs. Raises AlembicError where the upgrade fails.
+        """
+        waits: list[float] = []
+
+        def write() -> None:
+            with self.connect() as session:
+                began = time.monotonic()
+                session.execute(second)
+                waits.append(time.monotonic() - began)
+
+        comes = threading.Timer(NEXT_WRITER_COMES, write)
+        with self.open_transaction(first, WRITER_STAYS):
+            comes.start()
+            try:
+                trace = self.alembic("upgrade", "head")
+            finally:
+                comes.join()
+        return trace, max(waits, default=0.0)
+
+    def revisions(self) -> list:
+        """Alembic's ``Script`` of each revision that the learner added, newest first.
+
+        https://alembic.sqlalchemy.org/en/latest/api/script.html
+        """
+        from alembic.script import ScriptDirectory
+
+        script = ScriptDirectory(str(self.project / "migrations"))
+        applied = {row[0] for row in self.rows("SELECT version_num FROM alembic_version")}
+        return list(script.iterate_revisions(tuple(applied), self.start_revision or "base"))
+
+
+def check(exercise: Exercise, workspace: Workspace | None = None, say: Callable[[str], None] = silently) -> Grade:
+    """Grade the files that stand in the learner's project of this exercise; ``say`` is told each step before it begins.
+
+    Neither those files nor the exercise's open database are touched. Takes up to half a minute for each of three
+    Alembic commands where the answer hangs; else well under a second at the small start state.
+    """
+    workspace = workspace or Workspace()
+    project = workspace.project(exercise.place)
+    if not attempted(exercise, project):
+        return Grade(exercise, Outcome.NOT_ATTEMPTED, "the starter is unchanged. Write your answer, run its cell, check again.")
+    try:
+        with in_words():
+            running = server(workspace=workspace)
+            with _scratch(running, exercise, workspace) as database, _copy(project) as copy:
+                return _graded(exercise, running, database, copy, say)
+    except UserError as error:
+        return Grade(exercise, Outcome.COULD_NOT_RUN, f"{error} Your answer is not the cause.", at_fault=False)
+
+
+def attempted(exercise: Exercise, project: Path) -> bool:
+    """Whether the learner's files differ from those that the exercise began with."""
+    if not project.exists():
+        return False
+    with tempfile.TemporaryDirectory() as folder:
+        start = Path(folder) / "start"
+        lay_start(start, exercise)
+        return _contents(project) != _contents(start)
+
+
+def _graded(exercise: Exercise, running: Server, database: str, project: Path, say: Callable[[str], None]) -> Grade:
+    checks = _load(exercise)
+    with Runner.ready() as runner, running.connect(database) as session:
+        graded = Graded(running, database, project, session, runner, say)
+        try:
+            graded.upgrade()
+            said = checks.check(graded)
+            if exercise.round_trip:
+                _round_trip(graded, _given(exercise))
+        except NotYet as finding:
+            return Grade(exercise, Outcome.NOT_YET, str(finding))
+        except AlembicError as error:
+            meaning = checks.explain(error) if hasattr(checks, "explain") else None
+            return Grade(exercise, Outcome.COULD_NOT_RUN, f"`{graded.command}` failed.\n{_quoted(error)}{_below(meaning)}")
+        except Stopped as end:
+            return Grade(exercise, Outcome.COULD_NOT_RUN, f"{end}. Nothing of the lab was harmed.")
+        except UserError:
+            raise
+        except Exception as error:
+            running.connect().close()
+            return Grade(exercise, Outcome.NOT_YET, _unforeseen(error, graded))
+    return Grade(exercise, Outcome.PASSED, said or getattr(checks, "PASSED", "your database is what was asked for."))
+
+
+def _unforeseen(error: Exception, graded: Graded) -> str:
+    """What to say where the check itself failed at the database that the migration has left."""
+    if isinstance(error, psycopg.errors.LockNotAvailable | psycopg.errors.QueryCanceled):
+        why = "A session that your migration opened still holds a lock. Close every session that a migration opens."
+    elif isinstance(error, psycopg.OperationalError):
+        why = "Your migration ended the check's own session. A migration leaves the sessions of others alone."
+    else:
+        why = f"It stands otherwise than was foreseen:{_listed(diff(graded.start, graded.schema))}"
+    return f"the upgrade ran, but the check could not look at the database ({sentence(error)}).\n  {why}"
+
+
+def _round_trip(graded: Graded, given: str | None) -> None:
+    """Down must lead back to the start, and up again to the same goal. Raises NotYet where it does not.
+
+    The journey stops at the revision that came with the exercise: further down, its tables go, and take along what the
+    learner's downgrade() has left.
+    """
+    failed = "the upgrade is right, but `alembic downgrade` failed."
+    if given:
+        _downgrade(graded, given, failed)
+        stop = snapshot(graded.session)
+        failed = f"downgrade() ran, and does not lead back to {given}: the way further down is closed now."
+    _downgrade(graded, graded.start_revision or "base", failed)
+    _must_lead_back(graded.start, snapshot(graded.session), "the start")
+    try:
+        if given:
+            graded.alembic("upgrade", given)
+            _must_lead_back(snapshot(graded.session), stop, given)
+        graded.alembic("upgrade", "head")
+    except AlembicError as error:
+        raise NotYet(f"up and down work once, but the second upgrade failed.\n{_quoted(error)}") from None
+    if left := diff(graded.schema, snapshot(graded.session)):
+        raise NotYet(f"the second upgrade leads elsewhere than the first:{_listed(left)}")
+
+
+def _downgrade(graded: Graded, revision: str, failed: str) -> None:
+    try:
+        graded.alembic("downgrade", revision)
+    except AlembicError as error:
+        raise NotYet(f"{failed}\n{_quoted(error)}\n  Without a way back, a bad release can't be rolled back.") from None
+
+
+def _must_lead_back(wanted: Schema, found: Schema, place: str) -> None:
+    if left := diff(wanted, found):
+        raise NotYet(
+            f"the upgrade is right, but the downgrade does not lead back to {place}:"
+            f"{_listed(left)}\n  downgrade() takes back all that upgrade() did, and no more."
+        )
+
+
+def _given(exercise: Exercise) -> str | None:
+    """The last revision that came with the exercise and is no part of the answer; None where there is none, or two."""
+    versions = Path("migrations", "versions")
+    starter, solution = (exercise.folder / folder / versions for folder in ("starter", "solution"))
+    files = [file for file in starter.glob("*.py") if not (solution / file.name).exists()]
+    given = {script["revision"]: script["down_revision"] for script in map(runpy.run_path, map(str, files))}
+    last = given.keys() - given.values()
+    return last.pop() if len(last) == 1 else None
+
+
+@contextmanager
+def _scratch(running: Server, exercise: Exercise, workspace: Workspace) -> Iterator[str]:
+    """A fresh database at the exercise's start state, with time limits, dropped at the end.
+
+    A session named like the database stands beside it: a scratch database without one was left by a check that died.
+    """
+    stem = f"check_{workspace.tag}_"
+    database = f"{stem}{os.getpid()}_{next(_count)}"
+    with running.connect(application_name=database) as session:
+        for (leftover,) in session.execute(
+            "SELECT datname FROM pg_database WHERE starts_with(datname, %s) AND datname NOT IN"
+            " (SELECT application_name FROM pg_stat_activity)",
+            [stem],
+        ).fetchall():
+            startstate.drop_database(session, leftover)
+        try:
+            startstate.create_database(running, database, exercise.start)
+            for setting, value in TIMEOUTS.items():
+                command = sql.SQL("ALTER DATABASE {} SET {} = {}")
+                session.execute(command.format(sql.Identifier(database), sql.Identifier(setting), sql.Literal(value)))
+            yield database
+        finally:
+            with running.connect() as another:  # a migration may have ended every session that it found
+                startstate.drop_database(another, database)
+
+
+@contextmanager
+def _copy(project: Path) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        copy = Path(folder).resolve() / "project"
+        shutil.copytree(project, copy, ignore=IGNORED)
+        yield copy
+
+
+def _contents(folder: Path) -> dict[str, bytes]:
+    return {
+        file.relative_to(folder).as_posix(): file.read_bytes().strip()
+        for file in files_in(folder)
+        if file.name != ".laid"
+    }
+
+
+def _load(exercise: Exercise) -> ModuleType:
+    spec = spec_from_file_location(f"check_{exercise.id}", exercise.folder / "check.py")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _quoted(error: AlembicError) -> str:
+    return "\n".join(f"  {line}" for line in str(error).splitlines())
+
+
+def _below(meaning: str | None) -> str:
+    return f"\n  {meaning}" if meaning else ""
+
+
+def _listed(changes: list) -> str:
+    return "".join(f"\n  - {change}" for change in changes)

@@ -1,0 +1,130 @@
+"""``lab start``: the learner's folder, the server, and JupyterLab on the first lesson."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from migration_lab import quick  # noqa: F401
+from migration_lab.files import write_whole
+from migration_lab.workspace import Workspace
+from migration_xray.errors import UserError
+
+# A workshop should not begin with questions: no news prompt, no look for updates. And the glossary is there to be read.
+SETTINGS = {
+    "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
+    "@jupyterlab/docmanager-extension:plugin": {"defaultViewers": {"markdown": "Markdown Preview"}},
+}
+UNDER_WAY = 180  # seconds that another start may take until it serves; a first one in Docker fetches its image
+
+
+def start(arguments: list[str], postgres: str | None) -> int:
+    """Serve the course with JupyterLab until it is stopped; ``arguments`` go on to JupyterLab.
+
+    Where it is being served already, says where, and leaves it at that.
+    """
+    if postgres:
+        os.environ["LAB_POSTGRES"] = postgres
+    workspace = Workspace()
+    os.environ["LAB_WORK"] = str(workspace.path)
+    with _turn(workspace) as url:
+        if url:
+            print(f"Migration Lab is running already: {url}")
+            return 0
+        return _serve(workspace, arguments)
+
+
+def _serve(workspace: Workspace, arguments: list[str]) -> int:
+    from migration_lab.course import refresh_notebooks
+    from migration_lab.server import server
+
+    running = server(workspace=workspace)
+    print(f"{running} is ready; your files are in {workspace.path}", flush=True)
+    for sentence in refresh_notebooks(workspace):
+        print(sentence)
+    settle()
+    _find_programs()
+    from jupyterlab.labapp import main
+
+    # A default page, not a file to open: it holds without a browser too, as in Docker.
+    ours = ["--LabApp.default_url=/lab/tree/00_start_here.ipynb", f"--ServerApp.root_dir={workspace.path}"]
+    if sys.platform != "win32" and os.geteuid() == 0:
+        ours.append("--allow-root")  # as in many containers; a server of root's own is no more open than any other
+    if sys.platform != "win32":
+        # Without a terminal of its own, JupyterLab opens login shells, and these make a PATH that lacks our programs.
+        ours.append(f"--ServerApp.terminado_settings={dict(shell_command=[os.environ.get('SHELL') or 'sh'])}")
+    return main([*ours, *arguments]) or 0
+
+
+@contextmanager
+def _turn(workspace: Workspace) -> Iterator[str | None]:
+    """Hold the folder while serving it. Where another process does, gives its JupyterLab's address, once it answers."""
+    import fasteners
+
+    lock = fasteners.InterProcessLock(workspace.state / "start.lock")
+    deadline = None
+    while not (url := serving(workspace.path)) and not lock.acquire(blocking=False):
+        if deadline is None:
+            print("Another `lab start` is under way in this folder; waiting until it answers …", flush=True)
+            deadline = time.monotonic() + UNDER_WAY
+        if time.monotonic() > deadline:
+            raise UserError(
+                f"Another `lab start` has held {workspace.path} for {UNDER_WAY} seconds, and no JupyterLab answers. "
+                "End that one, then start again."
+            )
+        time.sleep(0.2)
+    try:
+        yield url
+    finally:
+        if lock.acquired:
+            lock.release()
+
+
+def serving(folder: Path) -> str | None:
+    """The address at which a JupyterLab of this user serves this folder now."""
+    from jupyter_server.serverapp import list_running_servers
+
+    for server in list_running_servers():
+        if Path(server["root_dir"]) == folder and _answers(server["url"]):
+            return f"{server['url']}lab?token={server['token']}"
+    return None
+
+
+def _answers(url: str) -> bool:
+    """Whether something listens there: a JupyterLab that was killed leaves its file, and its pid may live again."""
+    where = urlsplit(url)
+    try:
+        socket.create_connection((where.hostname, where.port or 80), timeout=2).close()
+        return True
+    except OSError:
+        return False
+
+
+def settle() -> None:
+    """Write JupyterLab's defaults for this environment; what a learner sets for themselves still wins."""
+    from jupyterlab.commands import get_app_dir
+
+    path = Path(get_app_dir()) / "settings" / "overrides.json"
+    text = json.dumps(SETTINGS, indent=1) + "\n"
+    try:
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            write_whole(path, text)
+    except OSError:
+        pass  # an environment that another user owns keeps its own defaults
+
+
+def _find_programs() -> None:
+    """Put lab, alembic and psql on the PATH of JupyterLab's terminals and kernels."""
+    from migration_lab.server import programs
+
+    folders = [str(Path(sys.executable).parent)]
+    with suppress(UserError):  # with Docker or a server of their own, people may have done without the wheel
+        folders.append(str(programs()))
+    os.environ["PATH"] = os.pathsep.join([*folders, os.environ.get("PATH", "")])

@@ -1,0 +1,1 @@
+"""The verbs in a notebook: magics, named sessions, and what a cell shows."""

@@ -1,0 +1,392 @@
+"""The lab's verbs in a notebook. Each is thin: its work is done by the module of its noun."""
+
+from __future__ import annotations
+
+import ast
+import atexit
+import functools
+import os
+import re
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from html import escape
+from types import CodeType
+
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.core.magic import Magics, cell_magic, line_cell_magic, line_magic, magics_class, needs_local_scope
+from IPython.display import DisplayHandle, Markdown, display
+from sql.connection import Connection as SqlConnection
+from sql.magic import SqlMagic
+from sqlalchemy import event
+
+from migration_lab import grading
+from migration_lab.course import (
+    Exercise,
+    Lesson,
+    Opened,
+    Progress,
+    find_exercise,
+    find_lesson,
+    keep,
+    open_place,
+    report,
+    solution,
+    write_answer,
+)
+from migration_lab.errors import Interrupted, in_words
+from migration_lab.grading import Runner
+from migration_lab.pictures import Diagram, Graph, revision_graph, schema_diagram
+from migration_lab.workspace import Workspace
+from migration_xray import command
+from migration_xray.errors import UserError
+from migration_xray.locks import lock_tree
+from migration_xray.trace import Trace
+from migration_xray.traffic import Traffic, asked, chart
+from migration_xray.watch import watching
+from migration_xray.words import FLOWING, words_below
+
+from . import shown
+from .sessions import Sessions
+
+# What ipython-sql can't do, by its own words, and what can.
+INSTEAD_OF_SQL = {
+    "does not support transactions": "%sql commits after every statement, so it knows no BEGIN. "
+    "A transaction takes `%%session NAME`, psql, or SQLAlchemy's `with engine.begin()`.",
+    "required for bind parameter": "%sql takes a colon with a name after it for a Python variable of yours, "
+    """and there is none of that name. In a JSON literal write a space after the colon: '{"a": 1}'.""",
+    "pgspecial": "%sql knows SQL only. psql's own commands work in a shell: !psql -c '\\d users'",
+}
+
+LOST = ("OperationalError:", "AdminShutdown:", "CrashShutdown:")  # psycopg's names of what ends a session
+
+
+def verb(method: Callable) -> Callable:
+    """Let a magic fail in words."""
+
+    @functools.wraps(method)
+    def speaking(*arguments, **named):
+        try:
+            with in_words():
+                return method(*arguments, **named)
+        except KeyboardInterrupt:
+            raise Interrupted from None
+
+    return speaking
+
+
+@magics_class
+class LabMagics(Magics):
+    """``%lesson``, ``%alembic``, ``%sql``, ``%schema``, ``%check`` and their kin; one place is open at a time."""
+
+    def __init__(self, shell: InteractiveShell):
+        super().__init__(shell)
+        self.opened: Opened | None = None
+        self.sessions: Sessions | None = None
+        self.under_traffic: Traffic | None = None
+        self.sql_magic = SqlMagic(shell)
+        self.sql_magic.displaycon = self.sql_magic.feedback = False
+        self.sql_magic.short_errors = True
+        atexit.register(self._close_sessions)
+
+    @line_magic
+    @verb
+    def lesson(self, line: str) -> None:
+        """%lesson NUMBER [--reset]: open a lesson, its database and its Alembic project."""
+        words, reset = _with_reset(line)
+        place = find_lesson(words)
+        self._open(place, reset)
+        Progress(self.opened.workspace).opened(place)
+
+    @line_magic
+    @verb
+    def exercise(self, line: str) -> None:
+        """%exercise ID [--reset]: open an exercise's own database and Alembic project, to try things out."""
+        words, reset = _with_reset(line)
+        self._open(find_exercise(words), reset)
+
+    @line_magic
+    @verb
+    def alembic(self, line: str) -> None:
+        """%alembic …: Alembic's command line, in the place that is open."""
+        place, arguments = self._place(), _arguments("alembic", line)
+        with _server_named(place), self._watching(line) if self.under_traffic else nullcontext():
+            command.run(arguments, place.project, sys.stdout)
+
+    @line_magic
+    @verb
+    def xray(self, line: str) -> None:
+        """%xray …: Alembic's command line, and what each statement of it did to the server."""
+        place, arguments = self._place(), _arguments("xray", line)
+        trace = None
+        try:
+            with _server_named(place), self._watching(line) as trace:
+                command.run(arguments, place.project, sys.stdout)
+        finally:
+            if trace:
+                display(trace)
+
+    @line_cell_magic
+    @needs_local_scope
+    @verb
+    def sql(self, line: str, cell: str = "", local_ns: dict | None = None):
+        """%sql …, %%sql: run SQL in the database of the place that is open (ipython-sql)."""
+        self._place()
+        try:
+            result = self.sql_magic.execute(line, cell, local_ns)
+        except Exception as error:  # ipython-sql shortens what the server refuses, not what it refuses itself
+            raise UserError(_why_not(error)) from None
+        return result if getattr(result, "pretty", True) else None
+
+    @line_cell_magic
+    @verb
+    def session(self, line: str, cell: str | None = None) -> None:
+        """%%session NAME [--no-wait]: run SQL in a second session that stays open. %session NAME --close ends it."""
+        self._place()
+        name, option, script = _session_words(line, cell)
+        if option == "--close":
+            self.sessions.close(name)
+            return
+        if script is None:
+            outcomes = [self.sessions.outcome(name)]
+        else:
+            outcomes = self.sessions.run(name, script, wait=option != "--no-wait")
+        for outcome in outcomes:
+            if outcome.said:
+                display(outcome)
+            if outcome.error:
+                raise UserError(outcome.error)
+
+    @line_magic
+    @verb
+    def locks(self, line: str) -> None:
+        """%locks: who holds which lock, and who waits for whom."""
+        place = self._place()
+        with place.server.connect(place.database) as second:
+            display(lock_tree(second))
+
+    @cell_magic
+    def traffic(self, line: str, cell: str) -> None:
+        """%%traffic TABLE …: run the cell while readers and writers work on the table, then draw what they felt."""
+        __tracebackhide__ = True
+        with in_words():
+            place = self._place()
+            traffic = Traffic(place.url, project=place.project, **asked(line))
+        body = _compiled(self.shell, cell)
+        try:
+            with traffic:
+                self.under_traffic = traffic
+                for code in body:
+                    exec(code, self.shell.user_ns)
+        finally:
+            self.under_traffic = None
+            if traffic.felt:
+                display(traffic.felt)
+                display(chart.caption(traffic.felt), raw=True)
+
+    @line_magic
+    @verb
+    def schema(self, line: str) -> None:
+        """%schema: the tables as a picture, with what changed since the last look marked."""
+        _draw(schema_diagram(self._place()), "diagram")
+
+    @line_magic
+    @verb
+    def revisions(self, line: str) -> None:
+        """%revisions: the project's revisions as a graph, and where the database stands."""
+        _draw(revision_graph(self._place()), "graph")
+
+    @cell_magic
+    @verb
+    def answer(self, line: str, cell: str) -> None:
+        """%%answer ID FILE: write the cell into a file of the exercise's project."""
+        exercise, file = _exercise_and_file(line)
+        print(write_answer(exercise, file, cell, Workspace()))
+        Runner.warm_up()
+
+    @line_magic
+    @verb
+    def check(self, line: str) -> None:
+        """%check ID: grade the exercise on a fresh database."""
+        exercise = self._exercise(line, "check")
+        workspace = Workspace()
+        note = _Note()
+        grade = grading.check(exercise, workspace, lambda step: note.show(f"… {step}"))
+        Progress(workspace).graded(grade)
+        note.show(str(grade))
+        Runner.warm_up()
+
+    @line_magic
+    @verb
+    def hint(self, line: str) -> None:
+        """%hint ID: the next hint."""
+        exercise = self._exercise(line, "hint")
+        number, text = Progress(Workspace()).next_hint(exercise)
+        _Note().show(f"Hint {number} of {len(exercise.hints)}: {text}")
+
+    @line_magic
+    @verb
+    def solution(self, line: str) -> None:
+        """%solution ID: the solution, after a pass or three honest tries."""
+        exercise = self._exercise(line, "solution")
+        parts = solution(exercise, Workspace())
+        display(Markdown("\n\n".join(f"`{name}`\n\n```python\n{text}```" for name, text in parts.items())))
+
+    @line_magic
+    @verb
+    def progress(self, line: str) -> None:
+        """%progress: what is done, what is next; and what was learned, as a page to keep."""
+        progress = Progress(Workspace())
+        print(report(progress))
+        print(keep(progress))
+
+    @contextmanager
+    def _watching(self, line: str) -> Iterator[Trace]:
+        """X-ray a command, for the chart too where traffic runs meanwhile."""
+        with watching(line) as trace:
+            if self.under_traffic:
+                self.under_traffic.traces.append(trace)
+            yield trace
+
+    def _open(self, place: Lesson | Exercise, reset: bool) -> None:
+        self._leave()
+        opened = open_place(place, reset)
+        os.environ.update(opened.variables())
+        os.chdir(opened.project)
+        self._connect(opened)
+        self.opened, self.sessions = opened, Sessions(opened)
+        print(opened)
+
+    def _connect(self, opened: Opened) -> None:
+        named = {"application_name": "%sql"}
+        connection = SqlConnection(opened.url.render_as_string(hide_password=False), named)
+        event.listen(connection.internal_connection.engine, "handle_error", _brief)
+
+    def _leave(self) -> None:
+        """Leave the place that was open: its sessions, which a reset had to end, and its folder, which may be gone."""
+        self.opened = None
+        self._close_sessions()
+        os.chdir(Workspace().path)
+        for connection in SqlConnection.connections.values():
+            connection.internal_connection.invalidate()
+            connection.internal_connection.close()
+        SqlConnection.connections.clear()
+        SqlConnection.current = None
+
+    def _close_sessions(self) -> None:
+        if self.sessions:
+            self.sessions.close()
+
+    def _place(self) -> Opened:
+        if self.opened is None:
+            raise UserError("No lesson is open in this notebook. Run its first cell, or `%lesson NUMBER`, then try again.")
+        Progress(self.opened.workspace).seen(self.opened.place)
+        return self.opened
+
+    def _exercise(self, words: str, verb: str) -> Exercise:
+        if not words.strip() and self.opened and isinstance(self.opened.place, Lesson) and self.opened.place.exercises:
+            names = " or ".join(f"%{verb} {exercise.id}" for exercise in self.opened.place.exercises)
+            raise UserError(f"Which exercise? Here it is {names}.")
+        return find_exercise(words)
+
+
+def register(shell: InteractiveShell) -> None:
+    shown.register(shell)
+    shell.register_magics(LabMagics(shell))
+
+
+@contextmanager
+def _server_named(place: Opened) -> Iterator[None]:
+    """Where a command lost its session because the server is gone, say so below the command's own words."""
+    try:
+        yield
+    except command.AlembicError as error:
+        if error.sentence.startswith(LOST):
+            try:
+                place.server.connect().close()
+            except UserError as gone:
+                raise UserError(f"{error}\n{gone}") from None
+        raise
+
+
+def _compiled(shell: InteractiveShell, cell: str) -> list[CodeType]:
+    """A cell's body as the cell itself would run: its magics too, and the value of a last expression shown."""
+    code = shell.transform_cell(cell)
+    name = shell.compile.cache(code, shell.execution_count, raw_code=cell)
+    try:
+        *statements, last = shell.compile.ast_parse(code, filename=name).body or [ast.Pass()]
+    except SyntaxError as error:
+        line = (error.lineno or 1) + 1
+        raise UserError(f"SyntaxError: {error.msg}\n  in line {line} of the cell: {(error.text or '').strip()}") from None
+    if isinstance(last, ast.Expr):
+        ending = shell.compile(ast.Interactive([last]), name, "single")
+    else:
+        ending = shell.compile(ast.fix_missing_locations(ast.Module([last], [])), name, "exec")
+    return [shell.compile(ast.Module(statements, []), name, "exec"), ending]
+
+
+def _with_reset(line: str) -> tuple[str, bool]:
+    words = line.split()
+    return " ".join(word for word in words if word != "--reset"), "--reset" in words
+
+
+def _session_words(line: str, cell: str | None) -> tuple[str, str, str | None]:
+    """The session's name, the option, and the SQL, None where there is none to run."""
+    said = re.fullmatch(r"([^\s-]\S*)(?:\s+(--no-wait|--close))?(?:\s+((?!--).+))?", line.strip(), re.S)
+    name, option, sql = said.groups() if said else (None, None, None)
+    if not name or (cell is not None and (sql or option == "--close")) or (sql and option == "--close"):
+        raise UserError(
+            "A session's cell begins with `%%session NAME`, or `%%session NAME --no-wait` to let it run in the "
+            "background. `%session NAME` shows what became of that, `%session NAME --close` ends the session."
+        )
+    return name, option or "", sql if cell is None else cell
+
+
+def _exercise_and_file(line: str) -> tuple[Exercise, str]:
+    words = line.split()
+    if len(words) != 2:
+        raise UserError("An answer cell begins with `%%answer ID FILE`, for example the one that the lesson gave you.")
+    return find_exercise(words[0]), words[1]
+
+
+def _arguments(verb: str, line: str) -> list[str]:
+    try:
+        return shlex.split(line)
+    except ValueError as error:
+        raise UserError(f"%{verb} {line}: {error}. A quotation mark is missing, or needs a backslash before it.") from None
+
+
+def _brief(context) -> None:
+    """Leave PostgreSQL's own sentence of an error: not the statement again, and no link about SQLAlchemy."""
+    if error := context.sqlalchemy_exception:
+        error.statement = error.code = None
+
+
+def _why_not(error: Exception) -> str:
+    said = str(error).splitlines()[0] if str(error) else type(error).__name__
+    for fragment, instead in INSTEAD_OF_SQL.items():
+        if fragment in said:
+            return instead
+    return said
+
+
+def _draw(picture: Diagram | Graph, kind: str) -> None:
+    display(picture)
+    display({"text/html": words_below(kind, repr(picture))}, raw=True)
+
+
+class _Note:
+    """A text with a coloured edge; a later one takes its place."""
+
+    def __init__(self):
+        self.shown: DisplayHandle | None = None
+
+    def show(self, text: str) -> None:
+        colour = {"✔": "#009E73", "✘": "#D55E00", "!": "#D55E00"}.get(text[0], "#0072B2")
+        style = f"border-left: 4px solid {colour}; padding: 0.5em 1em; {FLOWING}"
+        page = {"text/plain": text, "text/html": f'<pre style="{style}">{escape(text)}</pre>'}
+        if self.shown:
+            self.shown.update(page, raw=True)
+        else:
+            self.shown = display(page, raw=True, display_id=True)

@@ -1,0 +1,8 @@
+"""Pictures: the schema, what changed in it, and the graph of revisions."""
+
+from .diagram import Diagram
+from .look import schema_diagram
+from .revisions import Graph, revision_graph
+from .schema import Schema, Table, diff, snapshot
+
+__all__ = ["Diagram", "Graph", "Schema", "Table", "diff", "revision_graph", "schema_diagram", "snapshot"]

@@ -1,0 +1,185 @@
+"""What a report tells of a trace, in words that every form shares: the worst lock first, then what each statement did.
+
+Nothing here depends on how wide a number is: two runs of the same migration differ in their numbers alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import groupby
+
+from migration_xray.locks import MODES
+from migration_xray.trace import (
+    NOTEWORTHY,
+    Held,
+    Lock,
+    Phase,
+    Statement,
+    Trace,
+    Transaction,
+    Waited,
+    shape,
+    worst_first,
+)
+from migration_xray.words import bare, listed, megabytes, milliseconds
+
+SIGNS = {"reads and writes": "■■■", "writes": "■■", "other schema changes": "■"}
+WAIT_SHOWN = 100  # ms
+MANY = 3  # statements of one shape
+
+
+def title(trace: Trace, told: list[Transaction]) -> str:
+    words = f"alembic {trace.command}"
+    if trace.server is None:
+        return f"{words}: it opened no database, so there is nothing to see" + ("" if trace.ok else f" ({_first_line(trace)})")
+    words += f", seen on PostgreSQL {trace.server}"
+    if not trace.ok:
+        words += f". It failed: {_first_line(trace)}"
+    elif not told:
+        words += ": no statement but Alembic's own"
+    return words + (f". {trace.unseen}" if trace.unseen else "")
+
+
+def _first_line(trace: Trace) -> str:
+    return trace.error.splitlines()[0].removeprefix("FAILED: ")
+
+
+def heading(transaction: Transaction, trace: Trace) -> str:
+    kind = "Outside of a transaction" if transaction.autocommit else "Transaction"
+    if len({one.database for one in trace.transactions}) > 1:
+        kind += f" in {transaction.database}"
+    whose = ", ".join(transaction.revisions) or "env.py"
+    outcome = {"lost": "ended with its session", "open": "left open"}.get(transaction.outcome, transaction.outcome)
+    return f"{kind}: {whose}, {outcome} after {milliseconds(transaction.ms)}"
+
+
+def sentence(held: Held, waited: Waited | None) -> str:
+    words = f"{held.mode} on {bare(held.relation)}, held for {milliseconds(held.ms)}: blocks {held.blocks}"
+    if waited and waited.ms >= WAIT_SHOWN:
+        words += f"; {_sessions(waited)}, up to {milliseconds(waited.ms)}"
+    return words
+
+
+def other_waits(transaction: Transaction) -> list[str]:
+    """Who waited for rows, or behind a lock that the transaction never got."""
+    told = {held.relation for held in noteworthy(transaction)}
+    others = [one for one in transaction.waited if one.relation not in told and one.ms >= WAIT_SHOWN]
+    others.sort(key=lambda one: one.relation or "")
+    return [f"… {_sessions(one)} for {bare(one.relation or 'rows')}, up to {milliseconds(one.ms)}" for one in others]
+
+
+def _sessions(waited: Waited) -> str:
+    return "1 session waited" if waited.sessions == 1 else f"{waited.sessions} sessions waited"
+
+
+def verdicts(statement: Statement, locks: list[Lock], times: int) -> list[str]:
+    """What a statement did, each with a sign and in words."""
+    told = [f"⋮ {times:,} such statements, with other numbers; together:"] if times > 1 else []
+    if statement.rewrote:
+        told.append(f"⟳ rewrote {listed(map(bare, statement.rewrote))}")
+    if statement.scanned:
+        told.append(f"▤ scanned {listed(map(bare, statement.scanned))} to verify")
+    if statement.built:
+        told.append(f"▦ built {listed(map(bare, statement.built))}")
+    told += [f"✓ {said}" for said in statement.says if "sufficient to prove" in said or "implied by" in said]
+    for mode in dict.fromkeys(lock.mode for lock in locks):
+        told.append(f"▣ took {mode} on {listed(map(bare, [lock.relation for lock in locks if lock.mode == mode]))}")
+    if statement.unseen and statement.wal_bytes and not statement.error:
+        told.append("▣ was over before its locks could be seen")
+    if statement.lock_wait_ms >= WAIT_SHOWN:
+        told.append(f"… waited for locks of others: {milliseconds(statement.lock_wait_ms)}")
+    told += [f"… {phase.name}: {milliseconds(phase.ms)}" for phase in statement.phases if _is_wait(phase)]
+    if statement.error:
+        told.append(f"✘ failed: {statement.error.message}")
+    return told
+
+
+def _is_wait(phase: Phase) -> bool:
+    return phase.name.startswith("waiting for") and phase.ms >= WAIT_SHOWN
+
+
+def figures(statement: Statement) -> str:
+    rows = [] if statement.rows is None else [f"{statement.rows:,} rows"]
+    return ", ".join([milliseconds(statement.ms), *rows, f"{megabytes(statement.wal_bytes)} of WAL"])
+
+
+def worth_telling(trace: Trace) -> list[Transaction]:
+    """Transactions in which something but Alembic's bookkeeping happened, or was lost; batches in a row are one."""
+    worth = [one for one in trace.transactions if shown(one) or noteworthy(one)]
+    runs = (list(run) for _, run in groupby(worth, key=lambda one: _batch(one) or id(one)))
+    return [one for run in runs for one in ([_as_one(run)] if len(run) >= MANY else run)]
+
+
+def _batch(transaction: Transaction) -> tuple | None:
+    """What the batches of a backfill have in common: each is one statement, outside of a transaction."""
+    statements = [statement for statement in transaction.statements if not statement.own]
+    if not transaction.autocommit or len(statements) != 1 or statements[0].error:
+        return None
+    return transaction.outcome, tuple(transaction.revisions), shape(statements[0].sql)
+
+
+def _as_one(run: list[Transaction]) -> Transaction:
+    """Each lock and each wait is the longest of its kind."""
+    locks = sorted((one for each in run for one in each.held), key=lambda one: one.ms)
+    waits = sorted((one for each in run for one in each.waited), key=lambda one: one.ms)
+    held, waited = {(one.relation, one.mode): one for one in locks}, {one.relation: one for one in waits}
+    return replace(
+        run[0],
+        ms=sum(each.ms for each in run),
+        statements=[statement for each in run for statement in each.statements],
+        held=worst_first(list(held.values())),
+        waited=list(waited.values()),
+    )
+
+
+def shown(transaction: Transaction) -> list[tuple[Statement, list[Lock], int]]:
+    """The statements to tell of, each with the locks that are stronger than what its transaction had before.
+
+    Many of one shape in a row are told as one, with how many they were.
+    """
+    ranks: dict[str, int] = {}
+    told = []
+    for statement in transaction.statements:
+        raised = []
+        for lock in statement.locks:  # the strongest first
+            rank = MODES[lock.mode].rank
+            if rank >= NOTEWORTHY and rank > ranks.get(lock.relation, 0):
+                ranks[lock.relation] = rank
+                raised.append(lock)
+        if not statement.own or statement.error:
+            told.append((statement, raised))
+    runs = (list(run) for _, run in groupby(told, key=lambda one: (shape(one[0].sql), one[0].error is None)))
+    return [one for run in runs for one in ([_together(run)] if len(run) >= MANY else [(*each, 1) for each in run])]
+
+
+def _together(run: list[tuple[Statement, list[Lock]]]) -> tuple[Statement, list[Lock], int]:
+    statements = [statement for statement, _ in run]
+
+    def every(name: str) -> list[str]:
+        return sorted({told for statement in statements for told in getattr(statement, name)})
+
+    rows = [statement.rows for statement in statements if statement.rows is not None]
+    whole = replace(
+        statements[0],
+        ms=sum(statement.ms for statement in statements),
+        rows=sum(rows) if rows else None,
+        wal_bytes=sum(statement.wal_bytes for statement in statements),
+        lock_wait_ms=max(statement.lock_wait_ms for statement in statements),
+        unseen=all(statement.unseen for statement in statements),
+        phases=[phase for statement in statements for phase in statement.phases],
+        **{name: every(name) for name in ("rewrote", "scanned", "built", "says")},
+    )
+    return whole, [lock for _, locks in run for lock in locks], len(run)
+
+
+def noteworthy(transaction: Transaction) -> list[Held]:
+    return [held for held in transaction.held if held.rank >= NOTEWORTHY and bare(held.relation) != "alembic_version"]
+
+
+def wait_for(transaction: Transaction, held: Held) -> Waited | None:
+    return next((waited for waited in transaction.waited if waited.relation == held.relation), None)
+
+
+def shortened(statement: Statement) -> str:
+    sql = " ".join(statement.sql.split())
+    return sql if len(sql) <= 160 else sql[:158] + " …"

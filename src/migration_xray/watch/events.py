@@ -1,0 +1,194 @@
+"""Watch what an Alembic command does to the server, statement by statement, from the server's own words and catalogs.
+
+Everything comes from three witnesses, none of them the SQL text: what PostgreSQL says at ``client_min_messages = debug1``,
+which the migration's own session is set to; ``pg_locks`` and ``pg_blocking_pids``, read from a second session; and
+``pg_relation_filenode`` before and after. Nothing but that one setting ever touches the migration's session, so it takes
+the locks that it would take anyway.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.pool import Pool
+
+from migration_xray.errors import UserError, sqlstate
+from migration_xray.trace import Failure, Statement, Trace
+
+from .backend import Backend
+
+ENDS = {
+    **{"do_commit": "committed", "do_commit_twophase": "committed"},
+    **{"do_rollback": "rolled back", "do_rollback_twophase": "rolled back"},
+}
+
+_last: Trace | None = None
+
+
+@contextmanager
+def watching(command: str) -> Iterator[Trace]:
+    """Watch what SQLAlchemy's engines do to PostgreSQL in this thread and in those that it starts.
+
+    The trace is whole when the context ends. An exception passes through, told in ``trace.error``; the trace then has what
+    happened before it. Raises UserError where an engine is not PostgreSQL's, or the server refuses the second session.
+    """
+    global _last
+    trace = _last = Trace(command, time.monotonic())
+    watch = _Watch(trace)
+    watch.begin()
+    try:
+        yield trace
+    except KeyboardInterrupt:
+        trace.error = "interrupted"
+        raise
+    except BaseException as error:
+        trace.error = str(error).strip() or type(error).__name__
+        trace.sqlstate = sqlstate(getattr(error, "orig", None) or error)
+        raise
+    finally:
+        watch.end()
+
+
+def last_trace() -> Trace:
+    """What was watched last in this process. Raises UserError where nothing was."""
+    if _last is None:
+        raise UserError(
+            "Nothing was x-rayed yet. `%xray upgrade head` runs a command and shows what it does to the server."
+        )
+    return _last
+
+
+class _Watch:
+    """SQLAlchemy's events of one command, handed to the Backend that each is about."""
+
+    def __init__(self, trace: Trace):
+        self.trace = trace
+        self.others = set(threading.enumerate()) - {threading.current_thread()}
+        self.backends: dict[int, Backend] = {}
+        self.dialects: list = []
+        self.listeners = [
+            (Engine, "do_connect", self.connecting),
+            (Engine, "engine_connect", self.connected),
+            (Engine, "before_cursor_execute", self.before_statement),
+            (Engine, "after_cursor_execute", self.after_statement),
+            (Engine, "handle_error", self.failed),
+            (Pool, "checkin", self.returned),
+        ]
+
+    def begin(self) -> None:
+        for target, name, listener in self.listeners:
+            event.listen(target, name, listener)
+
+    def end(self) -> None:
+        for target, name, listener in self.listeners:
+            event.remove(target, name, listener)
+        for dialect in self.dialects:
+            for name in ENDS:
+                delattr(dialect, name)
+        for backend in self.backends.values():
+            backend.leave()
+        self.trace.transactions.sort(key=lambda transaction: transaction.at)
+
+    def is_elsewhere(self) -> bool:
+        return threading.current_thread() in self.others
+
+    def connecting(self, dialect, record, arguments, options) -> None:
+        if not self.is_elsewhere():
+            _insist_on_postgresql(dialect)
+
+    def connected(self, connection: Connection) -> None:
+        if not self.is_elsewhere():
+            self.backend(connection)
+
+    def backend(self, connection: Connection) -> Backend:
+        """The Backend that watches this connection's session, from now on if it is new."""
+        raw = connection.connection.dbapi_connection
+        if id(raw) not in self.backends:
+            _insist_on_postgresql(connection.dialect)
+            self.backends[id(raw)] = Backend(connection.connection, self.trace)
+            self.follow(connection.dialect)
+        return self.backends[id(raw)]
+
+    def follow(self, dialect: Any) -> None:
+        """Be told when a transaction has ended: SQLAlchemy's own events come before that, not after."""
+        if dialect not in self.dialects:
+            self.dialects.append(dialect)
+            for name, outcome in ENDS.items():
+                setattr(dialect, name, self.telling(getattr(dialect, name), outcome))
+
+    def telling(self, end_transaction, outcome: str):
+        def end(connection, *more, **options):
+            pooled = connection.connection if isinstance(connection, Connection) else connection
+            backend = self.backends.get(id(getattr(pooled, "dbapi_connection", pooled)))
+            if backend is None:
+                return end_transaction(connection, *more, **options)
+            with backend.ending(outcome):
+                return end_transaction(connection, *more, **options)
+
+        return end
+
+    def before_statement(self, connection, cursor, sql, parameters, context, executemany) -> None:
+        if self.is_elsewhere():
+            return
+        backend = self.backend(connection)
+        if context is not None and context.compiled is not None:
+            sql = sql.replace("%%", "%")  # as SQLAlchemy doubles it for the driver
+        backend.before(Statement(sql, 0.0, **_origin(sys._getframe(1))))
+
+    def after_statement(self, connection, cursor, sql, parameters, context, executemany) -> None:
+        if not self.is_elsewhere():
+            tag = getattr(getattr(cursor, "_cursor", cursor), "statusmessage", None)  # an async driver's is wrapped
+            self.backend(connection).after(cursor.rowcount, tag or "")
+
+    def failed(self, context) -> None:
+        connection = context.connection
+        if self.is_elsewhere() or connection is None or connection.closed or connection.invalidated:
+            return
+        if backend := self.backends.get(id(connection.connection.dbapi_connection)):
+            original = context.original_exception
+            said = (
+                getattr(getattr(original, "diag", None), "message_primary", None)
+                or str(original).strip()
+                or "interrupted"
+            )
+            backend.failed(Failure(sqlstate(original), said), lost=context.is_disconnect)
+
+    def returned(self, connection, record) -> None:
+        backend = self.backends.pop(id(connection), None)
+        if backend is not None:
+            backend.leave()
+
+
+def _insist_on_postgresql(dialect: Any) -> None:
+    if dialect.name != "postgresql":
+        raise UserError(
+            f"X-ray watches PostgreSQL only, and env.py opens a {dialect.name} database. Run it with `alembic` itself."
+        )
+
+
+def _origin(frame: FrameType | None) -> dict[str, Any]:
+    """Who sent a statement: the revision and the line of a migration, Alembic itself (``own``), or else env.py."""
+    sender, step = "", None
+    while frame is not None:
+        names, code = frame.f_globals, frame.f_code
+        if "down_revision" in names and "revision" in names:
+            return {"revision": names["revision"], "where": f"{Path(code.co_filename).name}:{frame.f_lineno}"}
+        module = names.get("__name__", "")
+        if not sender and not re.match(r"(sqlalchemy|migration_xray\.watch|greenlet)\b", module):
+            sender = module
+        if code is MigrationContext.run_migrations.__code__:
+            step = frame.f_locals.get("step")
+            break
+        frame = frame.f_back
+    revision = getattr(getattr(step, "revision", None), "revision", None)
+    return {"revision": revision, "own": sender.startswith("alembic.")}

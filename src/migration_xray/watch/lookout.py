@@ -1,0 +1,248 @@
+"""The second session, from which a migration's own is watched: what it holds, who waits for it, what relations are called."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import psycopg
+
+from migration_xray.connection import OLDEST
+from migration_xray.errors import UserError, said
+
+# https://www.postgresql.org/docs/18/view-pg-locks.html
+LOOK = """
+    SELECT wal, phase, pid, relation, mode, granted, waitstart,
+        extract(epoch FROM clock_timestamp() - waitstart)::float * 1000,
+        CASE WHEN NOT granted AND pid <> %(pid)s THEN %(pid)s = ANY(pg_blocking_pids(pid)) END,
+        CASE WHEN NOT granted AND relation IS NULL THEN
+            (SELECT t.relation FROM pg_locks t WHERE t.pid = l.pid AND t.locktype = 'tuple' LIMIT 1) END
+    FROM (SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint AS wal,
+            (SELECT phase FROM pg_stat_progress_create_index WHERE pid = %(pid)s) AS phase) AS always
+    LEFT JOIN pg_locks l
+        ON pid = %(pid)s AND (locktype = 'relation' AND database = %(database)s OR locktype = 'virtualxid')
+            AND mode <> 'SIReadLock' OR NOT granted"""  # which is SERIALIZABLE's, and blocks nobody
+
+# Queries follow one another too slowly for a statement that is over within a millisecond. This looks without a pause for
+# as long as one is at work, but not for long: COMMIT keeps CREATE INDEX CONCURRENTLY from waiting for an old snapshot.
+STARE = """DO $$
+DECLARE
+    works boolean;
+    worked int := 0;
+    rested int := 0;
+    held text[];
+    known text[] := '{{}}';
+    told text := '';
+BEGIN
+    RAISE NOTICE 'looking';
+    WHILE clock_timestamp() < statement_timestamp() + interval '10 ms' LOOP
+        SELECT count(*) > 0, array_agg(relation || ' ' || mode) FILTER
+            (WHERE granted AND locktype = 'relation' AND database = {database} AND mode <> 'SIReadLock')
+            INTO works, held FROM pg_locks WHERE pid = {pid};
+        worked := worked + works::int;
+        rested := CASE WHEN worked > 0 AND NOT works THEN rested + 1 ELSE 0 END;
+        EXIT WHEN rested > 5;  -- between two transactions of one statement there is hardly a rest
+        IF NOT held <@ known THEN
+            SELECT told || string_agg(format('%s %s,', lock, extract(epoch FROM clock_timestamp() - statement_timestamp())), '')
+                INTO told FROM unnest(held) AS lock WHERE lock <> ALL (known);
+            known := known || held;
+        END IF;
+        COMMIT;
+    END LOOP;
+    RAISE NOTICE '% %', worked, told;
+END $$"""
+
+RELATIONS = """
+    SELECT c.oid, relname, nspname || '.' || relname, relkind, relfilenode, reltablespace, coalesce(indrelid,
+        (SELECT refobjid FROM pg_depend WHERE relkind = 'S' AND classid = 'pg_class'::regclass AND objid = c.oid
+         AND refclassid = classid AND refobjsubid > 0 LIMIT 1))
+    FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace LEFT JOIN pg_index ON indexrelid = c.oid
+    WHERE nspname <> 'information_schema' AND nspname !~ '^pg_' AND {}"""
+OF_THESE = RELATIONS.format("c.oid = ANY(%s::oid[])")
+TABLES_CALLED = RELATIONS.format("relname = %s AND relkind IN ('r', 'p', 'm')")
+CHANGED = RELATIONS.format(
+    "relkind IN ('r', 'p', 'm', 'v', 'f', 'i', 'I', 'S') AND (age(c.xmin) <= age(%s::xid)) IS NOT FALSE"
+)
+OLDEST_AT_WORK = "SELECT pg_snapshot_xmin(pg_current_snapshot())::xid::text"  # every older transaction has ended
+
+FOREIGN_KEYS = (
+    "SELECT conrelid, confrelid FROM pg_constraint WHERE contype = 'f' AND conname = %s AND conrelid = ANY(%s::oid[])"
+)
+
+
+class Relation(NamedTuple):
+    """A row of ``pg_class``; ``kind`` is its relkind, ``file`` its file's number, ``part_of`` an index's or sequence's table."""
+
+    oid: int
+    name: str
+    qualified: str
+    kind: str
+    file: int
+    tablespace: int
+    part_of: int | None
+
+    @property
+    def is_table(self) -> bool:
+        """A table, or whatever else rows are read from."""
+        return self.kind in "rpmvf"
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one look showed, at ``began`` by the monotonic clock or a little later.
+
+    ``found`` is how often it showed the session in a transaction. ``held`` are its locks by (relation's oid, mode), with the time
+    before which they were not there, or 0; ``own_waits`` its waits in ms by when each began, and ``waits`` those of others
+    for it, in ms by (pid, relation's oid). ``wal`` is what the server has written, in bytes; ``phase`` that of an index
+    being built, if any.
+    """
+
+    began: float
+    found: int = 0
+    held: dict[tuple[int, str], float] = field(default_factory=dict)
+    own_waits: dict[datetime, float] = field(default_factory=dict)
+    waits: dict[tuple[int, int | None], float] = field(default_factory=dict)
+    wal: int = 0
+    phase: str | None = None
+
+
+class Lookout:
+    """A session like the one of ``driver``, a connection of psycopg or psycopg2: to the same server, as the same role.
+
+    ``lost`` is what the server said, or libpq, when it ended this session; from then on nothing is seen.
+    Raises UserError where the server refuses the session, or to let it see.
+    """
+
+    def __init__(self, driver: Any):
+        self.pid = driver.info.backend_pid
+        self.lost: str | None = None
+        self.every: dict[int, Relation] = {}
+        self.read_until: str | None = None
+        try:
+            self.session = _connect(driver.info)
+        except psycopg.OperationalError as error:
+            said = str(error).strip().splitlines()[-1].split("FATAL:")[-1].strip()
+            raise UserError(
+                f"X-ray watches from a second session, and PostgreSQL refused it: {said}. "
+                "Let the role have one more, or run the command with `alembic` itself."
+            ) from None
+        try:
+            self.version, self.database_name, self.database = self._introduce()
+        except BaseException:
+            self.session.close()
+            raise
+
+    def _introduce(self) -> tuple[str, str, int]:
+        info = self.session.info
+        version = info.parameter_status("server_version").split(" ")[0]
+        if info.server_version < OLDEST * 10000:
+            raise UserError(
+                f"This server is PostgreSQL {version}; x-ray needs {OLDEST} or newer. Run the command with `alembic` itself."
+            )
+        # It must neither be ended for being idle, nor wait for a migration that locks the catalogs; STARE speaks in notices.
+        self.session.execute("SET idle_session_timeout = 0; SET lock_timeout = '5s'; SET client_min_messages = notice")
+        row = self.session.execute("SELECT datid FROM pg_stat_activity WHERE pid = %s", [self.pid]).fetchone()
+        if row is None:
+            raise UserError(
+                "X-ray's second session does not find the migration's among those of the server: a pooler such as PgBouncer, "
+                "or a balancer, stands between. Give env.py the server's own address."
+            )
+        self.session.prepare_threshold = 0
+        return version, info.dbname, row[0]
+
+    def look(self) -> Look | None:
+        """Look at the locks now; None once the session is lost."""
+        began = time.monotonic()
+        rows = self._ask(LOOK, {"pid": self.pid, "database": self.database})
+        if not rows:
+            return None
+        wal, phase = rows[0][:2]
+        look = Look(began, int(any(row[2] == self.pid for row in rows)), wal=wal, phase=phase)
+        for _, _, pid, relation, mode, granted, began_waiting, waited, for_us, row_of in rows:
+            if pid == self.pid and granted and relation:
+                look.held[relation, mode] = 0.0
+            elif pid == self.pid and began_waiting:
+                look.own_waits[began_waiting] = waited
+            elif for_us:
+                look.waits[pid, relation or row_of] = waited or 0.0
+        return look
+
+    def stare(self, begins: Callable[[], None]) -> Look | None:
+        """Look without a pause until the session's transaction is over, for 10 ms at most; ``begins`` is called at the start."""
+        began, said = time.monotonic(), []
+
+        def hear(notice: psycopg.errors.Diagnostic) -> None:
+            if notice.message_primary == "looking":
+                begins()
+            said.append(notice.message_primary)
+
+        self.session.add_notice_handler(hear)
+        try:
+            self.session.execute(STARE.format(pid=self.pid, database=self.database))
+        except psycopg.Error:  # a server without PL/pgSQL, or none any more
+            begins()
+            return self.look()
+        finally:
+            self.session.remove_notice_handler(hear)
+        worked, _, told = said[-1].partition(" ")
+        look = Look(began, int(worked))
+        for lock in filter(None, told.split(",")):
+            relation, mode, after = lock.split(" ")
+            look.held[int(relation), mode] = began + float(after)
+        return look
+
+    def every_relation(self) -> dict[int, Relation]:
+        """All relations, as :meth:`relations` has them; at the second time only what has changed is read."""
+        since, now = self.read_until, self._ask(OLDEST_AT_WORK)
+        self.every |= {row[0]: Relation._make(row) for row in self._ask(CHANGED, [since])}
+        self.read_until = now[0][0] if now else None
+        return self.every
+
+    def relations(self, oids: set[int]) -> dict[int, Relation]:
+        """Relations as others than the migration see them: what its open transaction made is not there yet."""
+        return {row[0]: Relation._make(row) for row in self._ask(OF_THESE, [list(oids)])} if oids else {}
+
+    def tables_called(self, name: str) -> list[str]:
+        """The qualified names of the tables that have this name in some schema."""
+        return [row[2] for row in self._ask(TABLES_CALLED, [name])]
+
+    def existing(self, oids: set[int]) -> set[int]:
+        """Which of these oids are relations, PostgreSQL's own and temporary ones too."""
+        return {oid for (oid,) in self._ask("SELECT oid FROM pg_class WHERE oid = ANY(%s::oid[])", [list(oids)])}
+
+    def foreign_keys(self, name: str, oids: set[int]) -> list[tuple[int, int]]:
+        """The tables, referencing and referenced, of each foreign key of this name on one of these."""
+        return self._ask(FOREIGN_KEYS, [name, list(oids)])
+
+    def cancel_if_active(self) -> None:
+        """End a statement that still runs though nobody waits for it any more."""
+        self._ask("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE pid = %s AND state = 'active'", [self.pid])
+
+    def close(self) -> None:
+        self.session.close()
+
+    def _ask(self, query: str, parameters: Any = None) -> list[tuple]:
+        """Rows, or none once the session is lost: what was seen before that stays true."""
+        if self.lost is None:
+            try:
+                return self.session.execute(query, parameters).fetchall()
+            except psycopg.Error as error:
+                self.lost = said(error)
+        return []
+
+
+def _connect(info: Any) -> psycopg.Connection:
+    known = info.get_parameters() if hasattr(info, "get_parameters") else dict(info.dsn_parameters)
+    known.pop("options", None)  # settings of the migration's own
+    # Of several hosts, the one that the migration has reached.
+    known |= {
+        "host": info.host,
+        "port": info.port,
+        "hostaddr": getattr(info, "hostaddr", None),
+        "password": info.password,
+    }
+    known |= {"application_name": "x-ray", "autocommit": True, "connect_timeout": known.get("connect_timeout") or 10}
+    return psycopg.connect(**{name: value for name, value in known.items() if value not in (None, "")})
