@@ -1,4 +1,5 @@
-"""Where the course's links lead: to files and headings that are there, and to pages of the documentation.
+"""Where links lead, in the course and in the project's own pages: to files and headings that are there, and to pages of
+the documentation.
 
 No test here asks the network. That a page of the documentation exists is for whoever writes the link to see.
 """
@@ -21,8 +22,14 @@ from migration_lab.paths import NOTEBOOKS, ROOT
 from migration_lab.workspace import Workspace
 
 GLOSSARY = NOTEBOOKS / "glossary.md"
+# Pages for people who use or change the project; GitHub shows them.
+OF_THE_PROJECT = [
+    *sorted(ROOT.glob("*.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *sorted((ROOT / ".github").rglob("*.md")),
+]
 PAGES = [
-    ROOT / "README.md",
+    *OF_THE_PROJECT,
     *sorted(NOTEBOOKS.glob("*.ipynb")),
     *sorted(NOTEBOOKS.rglob("*.md")),
     *sorted((ROOT / "src/migration_lab/take_home").rglob("*.md")),
@@ -32,6 +39,16 @@ OUTSIDE = {
     "www.postgresql.org": r"/docs/18/[a-z0-9-]+\.html(#[A-Z0-9-]+)?",
     "alembic.sqlalchemy.org": r"/en/latest/[a-z/]+\.html(#[\w.-]+)?",
     "docs.sqlalchemy.org": r"/en/20/[a-z/]+\.html(#[\w.-]+)?",
+}
+# Where the project's own pages may lead besides.
+OF_THE_TRADE = {
+    "docs.astral.sh",
+    "docs.github.com",
+    "keepachangelog.com",
+    "nbval.readthedocs.io",
+    "pre-commit.com",
+    "semver.org",
+    "www.contributor-covenant.org",
 }
 # Words that neither PostgreSQL nor Alembic has a page about.
 OF_THE_COURSE = {"x-ray", "old code and new code", "soft delete"}
@@ -82,6 +99,8 @@ def wrong(page: Path, link: str) -> str | None:
         path = parts.path + (f"#{parts.fragment}" if parts.fragment else "")
         if parts.scheme != "https":
             return f"{link} is not https"
+        if page in OF_THE_PROJECT and parts.hostname in OF_THE_TRADE:
+            return None
         if parts.hostname not in OUTSIDE:
             return f"{link} leads to {parts.hostname}, which is none of {', '.join(OUTSIDE)}"
         return None if re.fullmatch(OUTSIDE[parts.hostname], path) else f"{link} is no page of the documentation"
@@ -121,6 +140,13 @@ def test_a_link_that_is_wrong_is_seen(link, said):
     text = f"See [this](glossary.md#row-lock), ![that](images/the_lab.svg) and [the other]({link}). `[no](link.md)`"
     (sentence,) = [sentence for one in links(text) if (sentence := wrong(NOTEBOOKS / "page.md", one))]
     assert said in sentence
+
+
+def test_a_lesson_leads_to_the_documentation_alone():
+    """A learner's page with a link into the tools of the trade would lead away from the course."""
+    link = "https://pre-commit.com/"
+    assert wrong(ROOT / "CONTRIBUTING.md", link) is None
+    assert "which is none of" in wrong(GLOSSARY, link)
 
 
 def test_anchors_are_those_of_jupyterlab_and_github():
