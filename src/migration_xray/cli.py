@@ -42,6 +42,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--traffic", metavar="TABLE", help="let readers and writers work on this table of DATABASE_URL meanwhile")
     parser.add_argument("--app", metavar="NAME", action="append", default=[], help="a version of the application, app/NAME.sql")
     parser.add_argument("--chart", metavar="FILE", help="where to draw what the traffic felt: .png or .svg")
+    parser.set_defaults(program=parser.prog)
     parser.add_argument("alembic", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
 
 
@@ -57,7 +58,7 @@ def xray(options: argparse.Namespace, rest: list[str]) -> None:
 
     arguments = rest + options.alembic
     if not arguments:
-        raise UserError("What should Alembic do? For example: migration-xray upgrade head")
+        raise UserError(f"What should Alembic do? For example: {options.program} upgrade head")
     traffic = _traffic(options)
     trace = None
     try:

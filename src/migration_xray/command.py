@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from types import ModuleType
-from typing import TextIO
+from typing import Any, TextIO
 
 from alembic.config import CommandLine, Config
 from alembic.util import CommandError
@@ -99,7 +99,8 @@ class _ProjectPaths(io.TextIOBase):
     encoding = "utf-8"
 
     def __init__(self, output: TextIO, project: Path):
-        self.output, self.paths, self.rest = output, _paths_in(project), []
+        self.output, self.paths = output, _paths_in(project)
+        self.rest: list[str] = []
 
     def writable(self) -> bool:
         return True
@@ -176,7 +177,7 @@ def _modules_of(project: Path) -> dict[str, ModuleType]:
     """The imported modules that are the project's own, packages without a file too."""
     is_own = _owned_by(project)
 
-    def places(module: ModuleType) -> list:
+    def places(module: ModuleType) -> list[Any]:
         known = getattr(module, "__dict__", {})  # asking for an attribute would import what imports itself lazily
         return [known.get("__file__"), *(known.get("__path__") or ())]
 
@@ -204,9 +205,10 @@ def _loggers() -> list[logging.Logger]:
 @contextmanager
 def _own_sessions() -> Iterator[None]:
     """Close the sessions that a migration or env.py leaves open: with their locks, they would outlive the command."""
-    thread, opened = threading.get_ident(), []
+    thread = threading.get_ident()
+    opened: list[ConnectionPoolEntry] = []
 
-    def note(_, record: ConnectionPoolEntry) -> None:
+    def note(_: Any, record: ConnectionPoolEntry) -> None:
         if threading.get_ident() == thread:
             opened.append(record)
 
@@ -222,7 +224,7 @@ def _own_sessions() -> Iterator[None]:
 def explained(error: BaseException, project: Path) -> AlembicError:
     """What ended a command, in a sentence with the project's line that caused it."""
     where, source = _line_at_fault(error, project)
-    original = error.orig if isinstance(error, DBAPIError) else error
+    original = error.orig if isinstance(error, DBAPIError) and error.orig else error
     return AlembicError(_shown(sentence(original), _paths_in(project)), where, source, sqlstate(original))
 
 
@@ -258,8 +260,8 @@ def _line_at_fault(error: BaseException, project: Path) -> tuple[str | None, str
     return _place(frames[-1].filename, frames[-1].lineno, project), frames[-1].line
 
 
-def _place(filename: str, line: int | None, project: Path) -> str:
-    return f"{_shown(filename, _paths_in(project))}, line {line}"
+def _place(filename: str | None, line: int | None, project: Path) -> str:
+    return f"{_shown(filename or '', _paths_in(project))}, line {line}"
 
 
 def _owned_by(project: Path) -> Callable[[str | None], bool]:

@@ -70,9 +70,9 @@ def connect(url: URL, **options: Any) -> psycopg.Connection:
     """
     import psycopg
 
-    options = {"autocommit": True, "connect_timeout": 10, "application_name": "migration-xray"} | options
+    usual: dict[str, Any] = {"autocommit": True, "connect_timeout": 10, "application_name": "migration-xray"}
     try:
-        return psycopg.connect(libpq_url(url), **options)
+        return psycopg.connect(libpq_url(url), **usual | options)
     except psycopg.OperationalError as error:
         raise _refusal(url, str(error)) from None
 

@@ -7,6 +7,6 @@ import sys
 from typing import Any
 
 # A kernel's interrupt goes to its whole process group. A process that is apart ends when its parent decides it.
-APART: dict[str, Any] = (
-    {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if sys.platform == "win32" else {"process_group": 0}
-)
+APART: dict[str, Any] = {"process_group": 0}
+if sys.platform == "win32":
+    APART = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}

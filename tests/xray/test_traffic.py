@@ -253,8 +253,8 @@ def test_errors_are_told_by_sqlstate_and_version(users, project, on):
     new, old = felt.refusals
     assert (new.app, new.message) == ("new", 'column "full_name" does not exist')
     assert (old.app, old.message) == ("old", 'column "name" does not exist')
-    assert new.count + old.count == felt.errors["42703"]
-    assert f"42703 ×{old.count} by old (column \"name\" does not exist)" in str(felt)
+    assert new.times + old.times == felt.errors["42703"]
+    assert f"42703 ×{old.times} by old (column \"name\" does not exist)" in str(felt)
     frame = felt.to_frame()
     kinds = frame[frame.error.notna()].groupby("app").kind.unique().map(set).to_dict()
     assert kinds == {"new": {"read"}, "old": {"read", "write", "insert"}}

@@ -413,7 +413,7 @@ def test_commands_that_only_look(stage):
     for arguments in (["current"], ["check"], ["heads"]):
         trace = stage.watch(*arguments, fails=arguments == ["check"])  # the kit's env.py has no metadata
         assert trace.statements == []
-    assert "no statement but Alembic's own" in str(stage.watch("current"))
+    assert "no statement but Alembic's own" in as_text(stage.watch("current"))
 
 
 def test_autogenerate_looks_at_every_table(stage):

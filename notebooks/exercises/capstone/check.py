@@ -287,7 +287,7 @@ def second_release(db: Graded, page: Page) -> Trace:
 
 def felt(page: Page, day: str, who: str, traffic: Traffic) -> None:
     worst = traffic.felt.worst_read_ms
-    errors = "; ".join(f"{one.sqlstate} ×{one.count:,} ({one.message})" for one in traffic.felt.refusals)
+    errors = "; ".join(f"{one.sqlstate} ×{one.times:,} ({one.message})" for one in traffic.felt.refusals)
     if errors:
         page.add(STALLS, False, f"{day}: {who} met errors: {errors}.")
     elif worst > QUEUE:

@@ -41,7 +41,7 @@ def title(trace: Trace, told: list[Transaction]) -> str:
 
 
 def _first_line(trace: Trace) -> str:
-    return trace.error.splitlines()[0].removeprefix("FAILED: ")
+    return (trace.error or "").splitlines()[0].removeprefix("FAILED: ")
 
 
 def heading(transaction: Transaction, trace: Trace) -> str:
@@ -110,7 +110,7 @@ def worth_telling(trace: Trace) -> list[Transaction]:
     return [one for run in runs for one in ([_as_one(run)] if len(run) >= MANY else run)]
 
 
-def _batch(transaction: Transaction) -> tuple | None:
+def _batch(transaction: Transaction) -> tuple[str, tuple[str, ...], str] | None:
     """What the batches of a backfill have in common: each is one statement, outside of a transaction."""
     statements = [statement for statement in transaction.statements if not statement.own]
     if not transaction.autocommit or len(statements) != 1 or statements[0].error:
@@ -167,7 +167,10 @@ def _together(run: list[tuple[Statement, list[Lock]]]) -> tuple[Statement, list[
         lock_wait_ms=max(statement.lock_wait_ms for statement in statements),
         unseen=all(statement.unseen for statement in statements),
         phases=[phase for statement in statements for phase in statement.phases],
-        **{name: every(name) for name in ("rewrote", "scanned", "built", "says")},
+        rewrote=every("rewrote"),
+        scanned=every("scanned"),
+        built=every("built"),
+        says=every("says"),
     )
     return whole, [lock for _, locks in run for lock in locks], len(run)
 

@@ -232,7 +232,7 @@ def _errors(axes: Axes, felt: Felt) -> None:
     _rows(axes, names, len(shown))
     _shade(axes, felt)
     for y, refusal in enumerate(shown):
-        axes.text(1.01, y, f"×{refusal.count:,}", transform=axes.get_yaxis_transform(), va="center_baseline", color=INK)
+        axes.text(1.01, y, f"×{refusal.times:,}", transform=axes.get_yaxis_transform(), va="center_baseline", color=INK)
         for offset, (kind, colour) in zip((-0.2, 0, 0.2), COLOURS.items(), strict=True):
             of_kind = [sample for sample in felt.samples if (sample.app, sample.error, sample.kind) == (*refusal[:2], kind)]
             at = [sample.at + sample.ms / 1000 for sample in of_kind]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from html import escape
+from typing import Any
 
 from migration_xray.errors import UserError
 from migration_xray.trace import NOTEWORTHY, Held, Trace, worst_first
@@ -31,7 +32,7 @@ class Comparison:
         lines = [["", *self.ways], *([name, *cells] for name, cells in self.rows)]
         return "\n".join(" | ".join(line) for line in lines)
 
-    def _repr_mimebundle_(self, **_) -> dict[str, str]:
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         style = "text-align: left; vertical-align: top; padding: 4px 16px 4px 0"
         head = "".join(f'<th style="{style}">{escape(way)}</th>' for way in ["", *self.ways])
         body = "".join(

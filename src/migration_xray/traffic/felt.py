@@ -56,11 +56,11 @@ class Refusal(NamedTuple):
     app: str | None
     sqlstate: str
     message: str
-    count: int
+    times: int
 
     def __str__(self) -> str:
         by = f" by {self.app}" if self.app else ""
-        return f"{self.sqlstate} ×{self.count:,}{by} ({self.message})"
+        return f"{self.sqlstate} ×{self.times:,}{by} ({self.message})"
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ class Felt:
 
 def refusals(samples: Iterable[Sample]) -> list[Refusal]:
     """The errors among an application's statements, by its version and SQLSTATE."""
-    kinds: dict[tuple, list[str]] = {}
+    kinds: dict[tuple[str | None, str], list[str]] = {}
     for sample in samples:
         if sample.error:
             kinds.setdefault((sample.app, sample.error), []).append(sample.message or "")

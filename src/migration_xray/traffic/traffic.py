@@ -19,7 +19,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 import psycopg
 
@@ -102,7 +102,7 @@ class Traffic:
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: Any) -> None:
         patience = 0.0
         try:
             if not isinstance(error, KeyboardInterrupt):
@@ -146,7 +146,7 @@ class Traffic:
         }
         if self.insert and not any("insert" in application.statements for application in applications):
             raise UserError(_no_insert(self.apps, self.table))
-        sessions = [
+        sessions: list[dict[str, Any]] = [
             {
                 "name": " ".join(filter(None, ["traffic", application.name, NOUNS[kind], str(number)])),
                 "kind": kind,
@@ -166,16 +166,22 @@ class Traffic:
 
     def _ask(self, question: Any) -> dict[str, Any]:
         """Write a line to the process and read its answer."""
+        questions, answers = self._pipes()
         try:
-            self.process.stdin.write(json.dumps(question) + "\n")
-            self.process.stdin.flush()
-            answer = self.process.stdout.readline()
+            questions.write(json.dumps(question) + "\n")
+            questions.flush()
+            answer = answers.readline()
         except OSError:
             answer = ""
         if not answer:
             status = self.process.wait()
             raise UserError(f"The traffic's process ended before its time (exit status {status}). Run the cell again.")
-        return json.loads(answer)
+        told: dict[str, Any] = json.loads(answer)
+        return told
+
+    def _pipes(self) -> tuple[IO[str], IO[str]]:
+        assert self.process.stdin and self.process.stdout
+        return self.process.stdin, self.process.stdout
 
     def _felt(self, told: dict[str, Any], seconds: float) -> None:
         global _last
@@ -198,8 +204,9 @@ class Traffic:
 
     def _stop(self) -> None:
         """Let the process end its sessions; it does so by itself when its input ends."""
+        questions, answers = self._pipes()
         with suppress(OSError):
-            self.process.stdin.close()
+            questions.close()
         try:
             self.process.wait(timeout=15)
         except subprocess.TimeoutExpired:
@@ -207,7 +214,7 @@ class Traffic:
         finally:
             self.process.kill()
             self.process.wait()
-            self.process.stdout.close()
+            answers.close()
 
 
 def last_traffic() -> Felt:

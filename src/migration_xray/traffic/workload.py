@@ -24,6 +24,7 @@ import random
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from psycopg.rows import dict_row, namedtuple_row
@@ -128,7 +129,7 @@ class Table:
 
     @property
     def key(self) -> list[Column]:
-        return sorted((column for column in self.columns if column.key), key=lambda column: column.key)
+        return sorted((column for column in self.columns if column.key), key=lambda column: column.key or 0)
 
     @property
     def by_key(self) -> str:
@@ -144,7 +145,7 @@ def table(session: psycopg.Connection, words: str) -> Table:
     Raises UserError where there is none, or none whose rows can be read and written by primary key.
     """
     try:
-        found = session.cursor(row_factory=namedtuple_row).execute(TABLE, [words]).fetchone()
+        found: Any = session.cursor(row_factory=namedtuple_row).execute(TABLE, [words]).fetchone()
     except (psycopg.errors.SyntaxError, psycopg.errors.InvalidName, psycopg.errors.FeatureNotSupported):
         found = None
     if found is None:
@@ -209,10 +210,12 @@ def _copied(table: Table) -> dict[str, str] | None:
         looked_at = [column for column in table.columns if index in column.unique_in]
         if any(column.counted for column in looked_at):
             continue
-        free = [column for column in looked_at if column.invented and not column.refers and not column.generated]
-        if not free:
+        free = [column for column in looked_at if not column.refers and not column.generated]
+        invented = {column.name: column.invented for column in free if column.invented}
+        if not invented:
             return None
-        values[free[0].name] = free[0].invented
+        name, value = next(iter(invented.items()))
+        values[name] = value
     return values
 
 
@@ -248,10 +251,10 @@ def _statement(sql: str, table: Table, where: str) -> Statement:
     names = [column.bare for column in table.key]
     used: list[int] = []
 
-    def number(match: re.Match) -> str:
+    def number(match: re.Match[str]) -> str:
         placeholder = match["placeholder"]
         if placeholder is None:
-            return match[0]
+            return match.group()
         if placeholder not in names:
             known = ", ".join(f":{name}" for name in names)
             raise UserError(f"{where}: there is no value for :{placeholder}. The primary key of {table.name} gives {known}.")

@@ -69,12 +69,13 @@ class Backend:
         with self.mutex:
             if self.evidence is not None and self._status() == IDLE:
                 self.ended("committed")  # by the driver's own commit()
+            evidence = self._opened()
             look = self._account_for_strangers()
             self.wal = look.wal if look else 0
             self.messages.clear()
             self.own_waits, self.phase, self.phases = {}, None, {}
             statement.at = self._now()
-            self.statement, self.hurry = statement, self.evidence.transaction.autocommit
+            self.statement, self.hurry = statement, evidence.transaction.autocommit
             self.found = 0
             self.looking.clear()
         if self.hurry:
@@ -167,7 +168,7 @@ class Backend:
         cursor = self.dbapi.cursor()
         try:
             cursor.execute(sql)
-            return cursor.fetchone()[0] if cursor.description else None
+            return str(cursor.fetchone()[0]) if cursor.description else None
         finally:
             cursor.close()
 
@@ -177,7 +178,7 @@ class Backend:
             return False
         verbosity = self._run("SHOW client_min_messages")
         outside = self._status() == IDLE
-        if not verbosity.startswith("debug"):
+        if verbosity and not verbosity.startswith("debug"):
             scope = "" if outside else "LOCAL "  # which goes with the transaction, however that ends
             self._run(f"SET {scope}client_min_messages = debug1")
             self.put_back = f"SET {scope}client_min_messages = {verbosity}"
@@ -196,35 +197,38 @@ class Backend:
 
     # What the looks tell
 
-    def _begin(self) -> None:
+    def _opened(self) -> Evidence:
+        """What is seen of the transaction that is open, which begins now where there was none."""
+        if self.evidence is None:
+            self.evidence = self._begin()
+        return self.evidence
+
+    def _begin(self) -> Evidence:
         transaction = Transaction(self._now(), self.lookout.database_name)
         transaction.autocommit = self._make_talk()
         self.looked = time.monotonic()
-        self.evidence = Evidence(
-            transaction, self.lookout, self.lookout.every_relation() if transaction.autocommit else None
-        )
+        return Evidence(transaction, self.lookout, self.lookout.every_relation() if transaction.autocommit else None)
 
     def _account_for_strangers(self) -> Look | None:
         """Look at what the next statement finds. Locks that are new were taken by what was sent past SQLAlchemy."""
-        if self.evidence is None:
-            self._begin()
+        evidence = self._opened()
         look = self.lookout.look()
         if look is not None:
             stranger = Statement(PAST_SQLALCHEMY, self.looked - self.trace.started)
-            if self.evidence.account(look, stranger, self.looked):
+            if evidence.account(look, stranger, self.looked):
                 stranger.says = list(self.messages)
-                self.evidence.transaction.statements.append(stranger)
+                evidence.transaction.statements.append(stranger)
             self.looked = look.began
         return look
 
-    def _account(self, look: Look) -> None:
+    def _account(self, evidence: Evidence, look: Look) -> None:
         if self.statement is None:
-            self.evidence.account_waits(look)
-            if look.held.keys() <= self.evidence.held.keys():
+            evidence.account_waits(look)
+            if look.held.keys() <= evidence.held.keys():
                 self.looked = look.began
             return
         # A lock came after the last look that did not show it.
-        self.evidence.account(look, self.statement, max(self.looked, self.trace.started + self.statement.at))
+        evidence.account(look, self.statement, max(self.looked, self.trace.started + self.statement.at))
         self.own_waits |= look.own_waits
         if look.phase is not None:
             since = self.looked if look.phase == self.phase else look.began
@@ -241,7 +245,7 @@ class Backend:
             statement.ms = (now - statement.at) * 1000
             statement.rows = rows
             if look := self.lookout.look():
-                self._account(look)
+                self._account(self.evidence, look)
                 statement.wal_bytes = max(0, look.wal - self.wal)
             enough = 1 if self.evidence.transaction.autocommit else ENOUGH if statement.error else 0
             if self.found < enough:
@@ -260,7 +264,7 @@ class Backend:
             with self.mutex:
                 if self.evidence is not None and (look := self._look(stare)):
                     self.found += look.found
-                    self._account(look)
+                    self._account(self.evidence, look)
             took = time.monotonic() - began
             if not stare:
                 self.wake.wait(PAUSE_IN_AUTOCOMMIT if self._is_new(SOON) else max(PAUSE, SHARE * took))
@@ -275,7 +279,7 @@ class Backend:
         return self.hurry and statement is not None and self._now() - statement.at < seconds
 
 
-class _Notices(list):
+class _Notices(list[str]):
     """psycopg2's list of notices, "DEBUG:  building index …" each: those that the session would have without x-ray."""
 
     def __init__(self, before: list[str], hear: Callable[[str, str], None]):

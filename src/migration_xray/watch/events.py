@@ -12,14 +12,14 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import Connection, Engine, ExceptionContext, event
 from sqlalchemy.pool import Pool
 
 from migration_xray.errors import UserError, sqlstate
@@ -75,8 +75,8 @@ class _Watch:
         self.trace = trace
         self.others = set(threading.enumerate()) - {threading.current_thread()}
         self.backends: dict[int, Backend] = {}
-        self.dialects: list = []
-        self.listeners = [
+        self.dialects: list[Any] = []
+        self.listeners: list[tuple[Any, str, Callable[..., None]]] = [
             (Engine, "do_connect", self.connecting),
             (Engine, "engine_connect", self.connected),
             (Engine, "before_cursor_execute", self.before_statement),
@@ -102,7 +102,7 @@ class _Watch:
     def is_elsewhere(self) -> bool:
         return threading.current_thread() in self.others
 
-    def connecting(self, dialect, record, arguments, options) -> None:
+    def connecting(self, dialect: Any, record: Any, arguments: Any, options: Any) -> None:
         if not self.is_elsewhere():
             _insist_on_postgresql(dialect)
 
@@ -126,8 +126,8 @@ class _Watch:
             for name, outcome in ENDS.items():
                 setattr(dialect, name, self.telling(getattr(dialect, name), outcome))
 
-    def telling(self, end_transaction, outcome: str):
-        def end(connection, *more, **options):
+    def telling(self, end_transaction: Callable[..., Any], outcome: str) -> Callable[..., Any]:
+        def end(connection: Any, *more: Any, **options: Any) -> Any:
             pooled = connection.connection if isinstance(connection, Connection) else connection
             backend = self.backends.get(id(getattr(pooled, "dbapi_connection", pooled)))
             if backend is None:
@@ -137,7 +137,9 @@ class _Watch:
 
         return end
 
-    def before_statement(self, connection, cursor, sql, parameters, context, executemany) -> None:
+    def before_statement(
+        self, connection: Connection, cursor: Any, sql: str, parameters: Any, context: Any, executemany: bool
+    ) -> None:
         if self.is_elsewhere():
             return
         backend = self.backend(connection)
@@ -145,12 +147,14 @@ class _Watch:
             sql = sql.replace("%%", "%")  # as SQLAlchemy doubles it for the driver
         backend.before(Statement(sql, 0.0, **_origin(sys._getframe(1))))
 
-    def after_statement(self, connection, cursor, sql, parameters, context, executemany) -> None:
+    def after_statement(
+        self, connection: Connection, cursor: Any, sql: str, parameters: Any, context: Any, executemany: bool
+    ) -> None:
         if not self.is_elsewhere():
             tag = getattr(getattr(cursor, "_cursor", cursor), "statusmessage", None)  # an async driver's is wrapped
             self.backend(connection).after(cursor.rowcount, tag or "")
 
-    def failed(self, context) -> None:
+    def failed(self, context: ExceptionContext) -> None:
         connection = context.connection
         if self.is_elsewhere() or connection is None or connection.closed or connection.invalidated:
             return
@@ -163,7 +167,7 @@ class _Watch:
             )
             backend.failed(Failure(sqlstate(original), said), lost=context.is_disconnect)
 
-    def returned(self, connection, record) -> None:
+    def returned(self, connection: Any, record: Any) -> None:
         backend = self.backends.pop(id(connection), None)
         if backend is not None:
             backend.leave()

@@ -137,7 +137,7 @@ class Lookout:
 
     def _introduce(self) -> tuple[str, str, int]:
         info = self.session.info
-        version = info.parameter_status("server_version").split(" ")[0]
+        version = (info.parameter_status("server_version") or "").split(" ")[0]
         if info.server_version < OLDEST * 10000:
             raise UserError(
                 f"This server is PostgreSQL {version}; x-ray needs {OLDEST} or newer. Run the command with `alembic` itself."
@@ -187,7 +187,7 @@ class Lookout:
             return self.look()
         finally:
             self.session.remove_notice_handler(hear)
-        worked, _, told = said[-1].partition(" ")
+        worked, _, told = (said[-1] or "").partition(" ")
         look = Look(began, int(worked))
         for lock in filter(None, told.split(",")):
             relation, mode, after = lock.split(" ")
@@ -224,7 +224,7 @@ class Lookout:
     def close(self) -> None:
         self.session.close()
 
-    def _ask(self, query: str, parameters: Any = None) -> list[tuple]:
+    def _ask(self, query: str, parameters: Any = None) -> list[tuple[Any, ...]]:
         """Rows, or none once the session is lost: what was seen before that stays true."""
         if self.lost is None:
             try:

@@ -100,7 +100,7 @@ class Evidence:
 
     def _judge_locks(self, after: dict[int, Relation], now: float) -> None:
         order = {id(statement): number for number, statement in enumerate(self.transaction.statements)}
-        held: dict[int, tuple[tuple, Held]] = {}
+        held: dict[int, tuple[tuple[int, int, str], Held]] = {}
         for span in self.spans:
             relation = self.relations.get(span.oid)
             if relation is None:
