@@ -1,7 +1,7 @@
 """A process of its own for a learner's migrations: they may loop, exit or print for ever, and nothing else is hurt.
 
-The parent writes one JSON line for each Alembic command and reads one back. A process is started ahead of its use,
-because starting Python and importing Alembic takes longer than the whole grading does.
+The parent writes one JSON line for each Alembic command and reads one back. The process is forked by forked.py's server. Where
+there is no fork it is started, and ahead of its use: to import Alembic takes longer than the whole grading does.
 """
 
 from __future__ import annotations
@@ -15,15 +15,17 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from queue import SimpleQueue
-from typing import TextIO
 
-from .command import AlembicError, run
+from . import forked
+from .command import AlembicError
 from .trace import Trace
-from .xray import watching
 
+FORKS = forked.AVAILABLE
 # A kernel's interrupt goes to its whole process group; the runner's end is its parent's decision.
 APART = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if sys.platform == "win32" else {"process_group": 0}
+# On macOS a forked process crashes where libpq looks for Kerberos credentials, which it does unless it is told not to.
+# https://github.com/ged/ruby-pg/issues/538, https://www.postgresql.org/docs/18/libpq-envars.html
+FORK_SAFE = {"PGGSSENCMODE": "disable"} if sys.platform == "darwin" and FORKS else {}
 
 
 class Stopped(Exception):
@@ -31,20 +33,13 @@ class Stopped(Exception):
 
 
 class Runner:
-    """A runner process; use it as a context, and it is gone at the end with all that it started."""
+    """A runner process; use it as a context, and it is gone at the end with all that it started. Raises LabError where
+    it can't be started."""
 
-    spare: Runner | None = None
+    spare: Runner | None = None  # where processes can't be forked
 
     def __init__(self):
-        self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "migration_lab.runner"],  # -P: a learner's json.py is not Python's
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            encoding="utf-8",
-            cwd=sys.prefix,  # the folder that one is in when it is warmed up may be gone when it is used
-            **APART,
-        )
+        self.process = forked.fork() if FORKS else _Spawned()
 
     @classmethod
     def ready(cls) -> Runner:
@@ -54,8 +49,10 @@ class Runner:
 
     @classmethod
     def warm_up(cls) -> None:
-        """Start the next runner now; it ends by itself with this process."""
-        if cls.spare is None or cls.spare.process.poll() is not None:
+        """Begin now what takes long about the next runner; it ends by itself with this process."""
+        if FORKS:
+            forked.warm_up()
+        elif cls.spare is None or cls.spare.process.poll() is not None:
             cls.spare = cls()
 
     def __enter__(self) -> Runner:
@@ -69,7 +66,7 @@ class Runner:
 
         Raises Stopped where the command is not done in time or takes the process down with it.
         """
-        job = {"arguments": list(arguments), "project": str(project), "variables": variables}
+        job = {"arguments": list(arguments), "project": str(project), "variables": FORK_SAFE | os.environ | variables}
         answer = ""
         late = threading.Event()
         timer = threading.Timer(seconds, lambda: (late.set(), self.end()))
@@ -87,7 +84,8 @@ class Runner:
         if late.is_set():
             raise Stopped(f"{command} was not done within {seconds:g} seconds and was stopped")
         if not answer:
-            raise Stopped(f"{command} ended its own process (exit status {self.process.returncode}) before it was done")
+            status = "" if self.process.returncode is None else f" (exit status {self.process.returncode})"
+            raise Stopped(f"{command} ended its own process{status} before it was done")
         told = json.loads(answer)
         trace = Trace.from_dict(told["trace"])
         if told["failure"]:
@@ -101,11 +99,9 @@ class Runner:
         import psutil
 
         family = []
-        with suppress(psutil.NoSuchProcess):
-            family = psutil.Process(self.process.pid).children(recursive=True)
-        if sys.platform != "win32":  # those whose parent has ended are no children any more, but still of the group
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.process.pid, signal.SIGKILL)
+        if self.process.poll() is None:
+            with suppress(psutil.NoSuchProcess):
+                family = psutil.Process(self.process.pid).children(recursive=True)
         self.process.kill()
         for process in family:
             with suppress(psutil.NoSuchProcess):
@@ -113,53 +109,23 @@ class Runner:
         self.process.wait()
 
 
-class _Tail:
-    """A stream that keeps the last few thousand letters of what a migration prints, be it megabytes."""
+class _Spawned(subprocess.Popen):
+    """A worker that is started as a program."""
 
     def __init__(self):
-        self.text = ""
+        super().__init__(
+            [sys.executable, "-P", "-m", "migration_lab.worker"],  # -P: a learner's json.py is not Python's
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+            cwd=sys.prefix,  # the folder that one is in when it is warmed up may be gone when it is used
+            **APART,
+        )
 
-    def write(self, text: str) -> int:
-        self.text = (self.text + text)[-4000:]
-        return len(text)
-
-    def flush(self) -> None:
-        pass
-
-
-def main() -> None:
-    """Serve the parent until it closes the pipe or dies, be it in the middle of a migration that loops for ever."""
-    stream = os.fdopen(os.dup(0), encoding="utf-8")
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    nothing = os.open(os.devnull, os.O_RDWR)
-    for standard in (0, 1, 2):
-        os.dup2(nothing, standard)
-    jobs = SimpleQueue()
-    threading.Thread(target=_listen, args=(stream, jobs), daemon=True).start()
-    while True:
-        job = jobs.get()
-        os.environ.update(job["variables"])
-        failure, printed = None, _Tail()
-        try:
-            with watching(" ".join(job["arguments"])) as trace:
-                run(job["arguments"], Path(job["project"]), printed)
-        except AlembicError as error:
-            failure = {
-                "sentence": error.sentence,
-                "where": error.where,
-                "source": error.source,
-                "sqlstate": error.sqlstate,
-                "printed": printed.text,
-            }
-        answers.write(json.dumps({"failure": failure, "trace": trace.to_dict()}) + "\n")
-        answers.flush()
-
-
-def _listen(stream: TextIO, jobs: SimpleQueue) -> None:
-    for line in stream:
-        jobs.put(json.loads(line))
-    os._exit(0)
-
-
-if __name__ == "__main__":
-    main()
+    def kill(self) -> None:
+        """Kill it and its process group: a process whose parent has ended is nobody's child, but still of the group."""
+        if sys.platform != "win32":
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGKILL)
+        super().kill()
