@@ -8,6 +8,7 @@ frameworks, so that OBJC_DISABLE_INITIALIZE_FORK_SAFETY is not needed.
 from __future__ import annotations
 
 import gc
+import logging.config  # noqa: F401 - nearly every env.py imports it
 import os
 import select
 import signal
