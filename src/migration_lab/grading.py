@@ -7,8 +7,8 @@ own check looks at what stands there; then down, which must lead back to the sta
 from __future__ import annotations
 
 import ast
-import itertools
 import os
+import secrets
 import shutil
 import tempfile
 import threading
@@ -26,9 +26,8 @@ import psycopg
 from psycopg import sql
 
 from . import lesson, startstate
-from .command import AlembicError, sentence
 from .course import Exercise
-from .errors import LabError, in_words
+from .errors import AlembicError, LabError, in_words
 from .postgres import Server, environment, server
 from .runner import Runner, Stopped
 from .schema import Schema, diff, snapshot
@@ -43,7 +42,6 @@ TIMEOUTS = {
 }
 WRITER_STAYS = 3.0  # seconds
 NEXT_WRITER_COMES = 1.0
-_count = itertools.count()
 
 
 def silently(step: str) -> None:
@@ -70,8 +68,13 @@ class Grade:
     at_fault: bool = True
 
     def __str__(self) -> str:
-        sign = {"passed": "✔", "not yet": "✘", "not attempted": "○", "could not run": "!"}[self.outcome.value]
-        return f"{sign} {self.outcome.value.capitalize()}: {self.message}"
+        return shown(self.outcome, self.message)
+
+
+def shown(outcome: Outcome, message: str) -> str:
+    """An outcome and its message as a person reads them."""
+    sign = {"passed": "✔", "not yet": "✘", "not attempted": "○", "could not run": "!"}[outcome.value]
+    return f"{sign} {outcome.value.capitalize()}: {message}"
 
 
 class NotYet(Exception):
@@ -301,11 +304,12 @@ def not_attempted(exercise: Exercise) -> Grade:
 
 def attempted(exercise: Exercise, project: Path) -> bool:
     """Whether a project's files differ from those that the exercise began with."""
-    return _contents(project) != _starting(exercise)
+    return _contents(project) != starting(exercise)
 
 
 @cache
-def _starting(exercise: Exercise) -> dict[str, bytes]:
+def starting(exercise: Exercise) -> dict[str, bytes]:
+    """The files that an exercise begins with: path → content."""
     with tempfile.TemporaryDirectory() as folder:
         start = Path(folder) / "start"
         startstate.lay_start(start, exercise)
@@ -338,6 +342,8 @@ def _graded(exercise: Exercise, running: Server, database: str, project: Path, s
 
 def _unforeseen(error: Exception, graded: Graded) -> str:
     """What to say where the check itself failed at the database that the migration has left."""
+    from .command import sentence  # not above: with Alembic it takes a tenth of a second
+
     if isinstance(error, psycopg.errors.LockNotAvailable | psycopg.errors.QueryCanceled):
         why = "A session that your migration opened still holds a lock. Close every session that a migration opens."
     elif isinstance(error, psycopg.OperationalError):
@@ -415,7 +421,7 @@ def _scratch(running: Server, exercise: Exercise, stem: str) -> Iterator[str]:
     At the end it is dropped, in a thread: nobody has to wait for that, but the process does not end before. A session
     named like the database stands beside it: a scratch database without one was left by a check that died.
     """
-    database = f"{stem}{os.getpid()}_{next(_count)}"
+    database = f"{stem}{os.getpid()}_{secrets.token_hex(3)}"
     session = startstate.patient(running, application_name=database)
     try:
         for (leftover,) in session.execute(

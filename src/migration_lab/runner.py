@@ -15,9 +15,10 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import ClassVar
 
 from . import forked
-from .command import AlembicError
+from .errors import AlembicError
 from .trace import Trace
 
 FORKS = forked.AVAILABLE
@@ -37,6 +38,8 @@ class Runner:
     it can't be started."""
 
     spare: Runner | None = None  # where processes can't be forked
+    mutex = threading.Lock()  # two gradings must not take the same spare
+    at_work: ClassVar[set[Runner]] = set()
 
     def __init__(self):
         self.process = forked.fork() if FORKS else _Spawned()
@@ -44,7 +47,8 @@ class Runner:
     @classmethod
     def ready(cls) -> Runner:
         """A runner that was warmed up before, or a new one."""
-        runner, cls.spare = cls.spare, None
+        with cls.mutex:
+            runner, cls.spare = cls.spare, None
         return runner if runner and runner.process.poll() is None else cls()
 
     @classmethod
@@ -52,13 +56,23 @@ class Runner:
         """Begin now what takes long about the next runner; it ends by itself with this process."""
         if FORKS:
             forked.warm_up()
-        elif cls.spare is None or cls.spare.process.poll() is not None:
-            cls.spare = cls()
+            return
+        with cls.mutex:
+            if cls.spare is None or cls.spare.process.poll() is not None:
+                cls.spare = cls()
+
+    @classmethod
+    def end_all(cls) -> None:
+        """End what is at work in other threads: their commands raise Stopped."""
+        for runner in list(cls.at_work):
+            runner.end()
 
     def __enter__(self) -> Runner:
+        self.at_work.add(self)
         return self
 
     def __exit__(self, *_) -> None:
+        self.at_work.discard(self)
         self.end()
 
     def alembic(self, arguments: Sequence[str], project: Path, variables: dict[str, str], seconds: float) -> Trace:
