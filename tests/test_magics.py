@@ -14,7 +14,7 @@ import tempfile
 
 import pytest
 
-from migration_lab import startstate
+from migration_lab import forked, startstate
 from migration_lab.course import find_exercise
 from migration_lab.embedded import Embedded
 from migration_lab.errors import LabError
@@ -300,6 +300,7 @@ def test_an_interrupted_statement_leaves_sql_usable(lesson):
 def test_deleted_projects_come_again(lesson, workspace, monkeypatch):
     """The kernel stands in a folder that is gone; %lesson must mend that, and a check must still find its way."""
     monkeypatch.setattr(Runner, "spare", None)
+    monkeypatch.setattr(forked, "_server", None)
     lesson(f"%%answer first_step {ANSWER}\n{SOLUTION}")  # starts the next check's process, from this very folder
     shutil.rmtree(workspace.path / "projects")
     assert isinstance(lesson("%alembic current").error, LabError)
