@@ -11,13 +11,34 @@ import migration_xray.cli
 from migration_lab.errors import in_words, unimported
 from migration_xray.errors import UserError
 
+ABOUT_ANSWERS = """\
+Without --answer, lab check grades the files in your own project and records the result.
+
+With --answer, it grades the files in DIR, which are written over those that the exercise begins with. Your
+files and your progress are not touched. Several answers share one call, and the results come in their order:
+
+  lab check first_step --answer answers/ada add_phone --answer answers/bob --json
+
+If DIR has a file delete.txt, it names files that the exercise begins with, one path a line; they are removed
+first. The files expect.txt and why.txt are not part of the answer.
+
+--json prints, for example:
+  {"exercise": "first_step", "outcome": "not yet", "message": "...", "at_fault": true}
+The outcome is "passed", "not yet", "not attempted" or "could not run". at_fault is false where the answer is
+not the reason.
+
+Exit status: 0 if all passed, 1 if one did not, 2 if one could not run for the lab's or the server's reason."""
+
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run ``lab ARGUMENTS``; returns the exit status: 0, 1 for a refusal or an answer that is not right yet."""
+    """Run ``lab ARGUMENTS``; returns the exit status: 0, 1 for a refusal or an answer that is not right yet.
+
+    ``lab check --answer`` returns 2 where one could not run for the lab's or the server's reason.
+    """
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(encoding="utf-8", errors="replace")
     options, rest = parser().parse_known_args(arguments)
-    if rest and options.verb not in (start, xray):
+    if rest and options.verb not in (start, xray) and not getattr(options, "answer", None):
         parser().error(f"unrecognized arguments: {' '.join(rest)}")
     try:
         with in_words():
@@ -47,7 +68,12 @@ def parser() -> argparse.ArgumentParser:
     verb(start).add_argument("--postgres", metavar="embedded|docker|URL", help="the server to learn on")
     verb(open_, "LESSON_OR_EXERCISE")
     verb(reset, "LESSON_OR_EXERCISE")
-    verb(check, "EXERCISE")
+    answers = verb(check, "EXERCISE")
+    answers.usage = "lab check EXERCISE | lab check EXERCISE --answer DIR [EXERCISE --answer DIR ...] [--json]"
+    answers.formatter_class = argparse.RawDescriptionHelpFormatter
+    answers.epilog = ABOUT_ANSWERS
+    answers.add_argument("--answer", metavar="DIR", action="append", default=[], help="a folder to grade, not your own files")
+    answers.add_argument("--json", action="store_true", help="with --answer: print each result as a JSON object in one line")
     verb(hint, "EXERCISE")
     verb(solution, "EXERCISE")
     verb(schema)
@@ -82,6 +108,13 @@ def reset(options, rest):
 
 def check(options, rest):
     """grade an exercise on a fresh database"""
+    from migration_lab.runner import Runner
+
+    Runner.warm_up()  # it imports Alembic while this process imports the rest
+    if options.answer:
+        return _check_answers([options.words, *rest], options.answer, options.json)
+    if options.json:
+        raise UserError("--json is for folders: lab check EXERCISE --answer DIR --json")
     from migration_lab import grading
     from migration_lab.course import Progress, find_exercise
     from migration_lab.workspace import Workspace
@@ -91,6 +124,30 @@ def check(options, rest):
     Progress(workspace).graded(grade)
     print(grade)
     return 0 if grade.outcome is grading.Outcome.PASSED else 1
+
+
+def _check_answers(words, folders, as_json):
+    import json
+    from contextlib import redirect_stdout
+    from pathlib import Path
+
+    from migration_lab.grading import batch
+
+    exercises = [word for word in words if word]
+    if unknown := [word for word in exercises if word.startswith("-")]:
+        parser().error(f"unrecognized arguments: {' '.join(unknown)}")
+    if len(exercises) != len(folders):
+        parser().error(
+            f"{len(exercises)} exercises and {len(folders)} folders: give each exercise one, as in EXERCISE --answer DIR"
+        )
+    output = sys.stdout
+
+    def tell(verdict: batch.Verdict) -> None:
+        text = json.dumps(verdict.to_dict(), ensure_ascii=False) if as_json else str(verdict)
+        print(text, file=output, flush=True)
+
+    with redirect_stdout(sys.stderr):  # a start state that has to be built first says so
+        return batch.status(batch.grade_all(list(zip(exercises, map(Path, folders), strict=True)), tell))
 
 
 def hint(options, rest):

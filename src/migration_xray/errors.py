@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import psycopg
 
+    from migration_xray.trace import Trace
+
 
 class UserError(Exception):
     """A sentence for the person at the keyboard: what was found, what was expected, what to do.
@@ -16,6 +18,33 @@ class UserError(Exception):
 
     def _render_traceback_(self) -> list[str]:
         return str(self).splitlines()
+
+
+class AlembicError(UserError):
+    """An Alembic command that failed: PostgreSQL's or Alembic's own sentence, and the line that caused it.
+
+    ``sqlstate`` is PostgreSQL's code where the server refused ("42P01"), else None;
+    ``where`` is such as "migrations/versions/0001_users.py, line 20", else None;
+    ``printed`` is the end of what was printed and ``trace`` what x-ray saw, where a Runner ran the command.
+    https://www.postgresql.org/docs/18/errcodes-appendix.html
+    """
+
+    trace: Trace | None = None
+
+    def __init__(
+        self,
+        sentence: str,
+        where: str | None = None,
+        source: str | None = None,
+        sqlstate: str | None = None,
+        printed: str = "",
+    ):
+        self.sentence, self.where, self.source = sentence, where, source
+        self.sqlstate, self.printed = sqlstate, printed
+        lines = [sentence]
+        if where:
+            lines.append(f"  in {where}" + (f": {source}" if source else ""))
+        super().__init__("\n".join(lines))
 
 
 def sqlstate(error: BaseException | None) -> str | None:

@@ -6,18 +6,17 @@ sends people looking for a mistake that they did not make.
 
 from __future__ import annotations
 
-import shutil
 import tomllib
 from pathlib import Path
 
 import pytest
 
-from migration_lab.course import Grade, lesson
+from migration_lab.course import Grade
 from migration_lab.course.grade import Outcome
 from migration_lab.course.manifest import Exercise, exercises, lessons
-from migration_lab.grading import grader as grading
-from migration_lab.grading.runner import Runner
+from migration_lab.grading import batch
 from migration_lab.paths import NOTEBOOKS
+from migration_lab.server import Server
 from migration_xray.errors import UserError
 
 ANSWERS = [(exercise, name) for exercise in exercises().values() for name in exercise.wrong]
@@ -27,33 +26,27 @@ def told(exercise: Exercise) -> dict:
     return tomllib.loads((exercise.folder / "exercise.toml").read_text(encoding="utf-8"))
 
 
-def answer(exercise: Exercise, folders: list[Path], workspace) -> Grade:
-    """Grade the files of these folders laid over the starter, where a learner would have written them."""
-    project = workspace.project(exercise.place)
-    lesson.lay_start(project, exercise)
-    for folder in folders:
-        shutil.copytree(folder, project, dirs_exist_ok=True)
-    grade = grading.check(exercise, workspace)
-    Runner.warm_up()  # as %check does: the next answer need not wait for it
-    return grade
+def answer(exercise: Exercise, folders: list[Path], running: Server) -> Grade:
+    """Grade the files of these folders laid over the starter, as `lab check --answer` does."""
+    return batch.grade_answer(exercise, folders, lambda: running)
 
 
 @pytest.mark.parametrize("exercise", exercises().values(), ids=lambda exercise: exercise.id)
-def test_the_starter_is_not_an_attempt(exercise, workspace):
-    grade = answer(exercise, [exercise.folder / "starter"], workspace)
+def test_the_starter_is_not_an_attempt(exercise, running):
+    grade = answer(exercise, [exercise.folder / "starter"], running)
     assert grade.outcome is Outcome.NOT_ATTEMPTED, grade
 
 
 @pytest.mark.parametrize("exercise", exercises().values(), ids=lambda exercise: exercise.id)
-def test_the_solution_passes(exercise, workspace):
-    grade = answer(exercise, [exercise.folder / "solution"], workspace)
+def test_the_solution_passes(exercise, running):
+    grade = answer(exercise, [exercise.folder / "solution"], running)
     assert grade.outcome is Outcome.PASSED, grade
 
 
 @pytest.mark.parametrize(("exercise", "name"), ANSWERS, ids=[f"{exercise.id}-{name}" for exercise, name in ANSWERS])
-def test_a_wrong_answer_gets_its_own_message_and_no_other(exercise, name, workspace):
+def test_a_wrong_answer_gets_its_own_message_and_no_other(exercise, name, running):
     under = [exercise.folder / "solution"] if told(exercise).get("wrong_over_solution") else []
-    grade = answer(exercise, [*under, exercise.wrong[name]], workspace)
+    grade = answer(exercise, [*under, exercise.wrong[name]], running)
     assert grade.outcome in (Outcome.NOT_YET, Outcome.COULD_NOT_RUN), grade
     assert grade.at_fault, grade
     said = [other for other, fragment in told(exercise)["wrong"].items() if fragment in grade.message]

@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from textwrap import dedent, indent
 
@@ -29,8 +30,8 @@ from migration_lab.course.manifest import find_exercise
 from migration_lab.course.progress import Progress, report
 from migration_lab.files import content_digest, files_in
 from migration_lab.grading import grader as grading
-from migration_lab.grading.runner import Runner
 from migration_lab.pictures.schema import snapshot
+from migration_lab.runner import Runner, forked
 from migration_lab.server import startstate
 from migration_lab.server.embedded import Embedded
 from migration_lab.server.postgres import server
@@ -88,8 +89,8 @@ def left_behind(workspace: Workspace, running) -> list[str]:
             " UNION ALL SELECT application_name FROM pg_stat_activity WHERE starts_with(application_name, %(stem)s)",
             {"stem": f"check_{workspace.tag}_"},
         ).fetchall()
-    spare = Runner.spare and Runner.spare.process.pid
-    runners = [child.pid for child in psutil.Process().children(recursive=True) if child.pid != spare]
+    ready = {forked.pid(), Runner.spare and Runner.spare.process.pid}
+    runners = [child.pid for child in psutil.Process().children(recursive=True) if child.pid not in ready]
     return [name for (name,) in left] + [f"process {pid}" for pid in runners if is_running(pid)]
 
 
@@ -98,6 +99,13 @@ def assert_nothing_left(workspace: Workspace, running) -> None:
     while (left := left_behind(workspace, running)) and time.monotonic() < end:
         time.sleep(0.02)
     assert left == []
+
+
+def end_server() -> None:
+    """End the process that forks the workers: the next check starts one from where it is then."""
+    if forked.pid():
+        forked._server.requests.close()
+        forked._server.process.wait(10)
 
 
 def is_running(pid: int) -> bool:
@@ -128,7 +136,8 @@ def grade(workspace, running):
 def two_seconds(monkeypatch, tmp_path):
     """The runner's limit, for a runner that has started; what hangs would take half a minute."""
     Runner.warm_up()
-    Runner.spare.alembic(["--version"], tmp_path, {}, 60)
+    with nullcontext(Runner.spare) if Runner.spare else Runner.ready() as runner:
+        runner.alembic(["--version"], tmp_path, {}, 60)
     monkeypatch.setattr(grading, "SECONDS", 2)
 
 
@@ -393,6 +402,7 @@ def test_files_beside_the_notebook_are_not_pythons(grade, tmp_path, monkeypatch)
     (tmp_path / "json.py").write_text("raise ImportError('not the one you want')")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(Runner, "spare", None)
+    end_server()
     assert grade(SOLUTION).outcome is PASSED
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from migration_lab.author.refresh import new_learner
 from migration_lab.course.manifest import find_exercise
-from migration_lab.grading.runner import Runner
+from migration_lab.runner import Runner, forked
 from migration_lab.server import startstate
 from migration_lab.server.embedded import Embedded
 from migration_lab.server.postgres import as_url
@@ -300,6 +300,7 @@ def test_an_interrupted_statement_leaves_sql_usable(lesson):
 def test_deleted_projects_come_again(lesson, workspace, monkeypatch):
     """The kernel stands in a folder that is gone; %lesson must mend that, and a check must still find its way."""
     monkeypatch.setattr(Runner, "spare", None)
+    monkeypatch.setattr(forked, "_server", None)
     lesson(f"%%answer first_step {ANSWER}\n{SOLUTION}")  # starts the next check's process, from this very folder
     shutil.rmtree(workspace.path / "projects")
     assert isinstance(lesson("%alembic current").error, UserError)

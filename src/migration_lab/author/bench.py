@@ -16,17 +16,20 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from io import StringIO
-from itertools import cycle
+from itertools import cycle, islice
 from pathlib import Path
 from statistics import quantiles
 
+import psutil
 from psycopg import sql
 
-from migration_lab.course import Exercise, exercises, find_lesson, open_place
+from migration_lab import grading
+from migration_lab.course import Exercise, exercises, find_exercise, find_lesson, open_place
 from migration_lab.files import files_in, write_whole
 from migration_lab.paths import NOTEBOOKS, ROOT
+from migration_lab.runner import Runner
 from migration_lab.server import Embedded, Server, environment, free_port, server, startstate
 from migration_lab.workspace import Workspace
 from migration_xray import command
@@ -379,6 +382,47 @@ def _answer_cells(exercise: Exercise) -> list[str]:
 
 
 @contextmanager
+def check_cpu() -> Iterator[list[Timed]]:
+    """first_step's solution, graded as %check does: processor time of this process and of what runs the migrations."""
+    with learner() as (workspace, _):
+        exercise = find_exercise("first_step")
+        lay_files(exercise, project := workspace.project(exercise.place), True, workspace)
+        shutil.copytree(exercise.folder / "solution", project, dirs_exist_ok=True)
+
+        def ours() -> float:
+            before = _processor_seconds()
+            grade = grading.check(exercise, workspace)
+            Runner.warm_up()
+            if grade.outcome is not grading.Outcome.PASSED:
+                raise UserError(f"The solution of {exercise.id} did not pass:\n{grade}")
+            time.sleep(1)  # what is begun ahead for the next check, and what is cleared up after this one, counts too
+            return _processor_seconds() - before
+
+        Runner.warm_up()
+        time.sleep(1)
+        yield [ours]
+
+
+def _processor_seconds() -> float:
+    """Of this process and of all its descendants, as far as their parents have waited for those that ended."""
+    times = os.times()
+    total = times.user + times.system + times.children_user + times.children_system
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            total += sum(child.cpu_times()[:4])  # user, system, and of its children: 0 where the system does not tell
+    return total
+
+
+@contextmanager
+def answers() -> Iterator[list[Timed]]:
+    """The solutions of the course's first 20 exercises that begin with the small start state."""
+    with learner():
+        small = islice((one for one in exercises().values() if one.start == "small"), 20)
+        pairs = [word for one in small for word in (one.id, "--answer", one.folder / "solution")]
+        yield [lambda: timed(lambda: _run([sys.executable, "-m", "migration_lab", "check", *pairs, "--json"], ROOT))]
+
+
+@contextmanager
 def notebooks() -> Iterator[list[Timed]]:
     """Each makes a server of its own, and ends it."""
 
@@ -424,7 +468,9 @@ MEASUREMENTS = {
     "traffic": Measurement(
         "reads of %%traffic with no migration running, 99th percentile", "one session's, paced alike", None, traffic, rounds=5
     ),
-    "check": Measurement("an answer cell and %check, until the feedback", None, 1.0, check, rounds=15),
+    "check": Measurement("an answer cell and %check, until the feedback", None, 0.3, check, rounds=15),
+    "check_cpu": Measurement("processor time of %check first_step, Python's alone", None, 0.25, check_cpu, rounds=15),
+    "answers": Measurement("lab check with 20 answers to small exercises", None, 15, answers, rounds=3),
     "notebooks": Measurement("pytest -n 2 notebooks", "jupyter execute of the same ones", 0.8, notebooks, rounds=3),
 }
 

@@ -1,8 +1,8 @@
 """The course: its lessons and exercises, what a learner has of them, and what a learner has done."""
 
 from .answers import solution, write_answer
-from .grade import Grade, Outcome
-from .lesson import Opened, lay_start, open_place, revision, versions
+from .grade import Grade, Outcome, shown
+from .lesson import Opened, lay_start, open_place, revision, versions, versions_seen
 from .manifest import Exercise, Lesson, exercises, find, find_exercise, find_lesson, lessons
 from .notebooks import refresh_notebooks
 from .progress import Progress, report
@@ -27,8 +27,10 @@ __all__ = [
     "refresh_notebooks",
     "report",
     "revision",
+    "shown",
     "solution",
     "versions",
+    "versions_seen",
     "write_answer",
     "write_project",
 ]

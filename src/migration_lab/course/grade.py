@@ -28,5 +28,10 @@ class Grade:
     at_fault: bool = True
 
     def __str__(self) -> str:
-        sign = {"passed": "✔", "not yet": "✘", "not attempted": "○", "could not run": "!"}[self.outcome.value]
-        return f"{sign} {self.outcome.value.capitalize()}: {self.message}"
+        return shown(self.outcome, self.message)
+
+
+def shown(outcome: Outcome, message: str) -> str:
+    """An outcome and its message as a person reads them."""
+    sign = {"passed": "✔", "not yet": "✘", "not attempted": "○", "could not run": "!"}[outcome.value]
+    return f"{sign} {outcome.value.capitalize()}: {message}"

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg
 from sqlalchemy import URL
 
 from migration_lab.files import content_digest, write_whole
@@ -151,6 +152,11 @@ def versions(running: Server, database: str) -> list[str]:
     """What stands in ``alembic_version``; nothing where there is no such table yet."""
     with running.connect(database) as session:
         session.execute("SET lock_timeout = '2s'")  # a migration in another session may hold the table for ever
-        if session.execute("SELECT to_regclass('alembic_version')").fetchone()[0] is None:
-            return []
-        return [row[0] for row in session.execute("SELECT version_num FROM alembic_version ORDER BY 1")]
+        return versions_seen(session)
+
+
+def versions_seen(session: psycopg.Connection) -> list[str]:
+    """What stands in the ``alembic_version`` of a session's database; nothing where there is no such table yet."""
+    if session.execute("SELECT to_regclass('alembic_version')").fetchone()[0] is None:
+        return []
+    return [row[0] for row in session.execute("SELECT version_num FROM alembic_version ORDER BY 1")]

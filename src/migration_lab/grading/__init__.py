@@ -2,12 +2,12 @@
 
 from migration_lab.course import Grade, Outcome
 from migration_lab.pictures import Table, diff, snapshot
-from migration_xray.command import AlembicError
+from migration_xray.errors import AlembicError
 from migration_xray.trace import Lock, Trace, Transaction
 from migration_xray.traffic import Traffic
 
+from . import batch
 from .grader import SECONDS, WRITER_STAYS, Graded, NotYet, check
-from .runner import Runner
 
 __all__ = [
     "SECONDS",
@@ -18,11 +18,11 @@ __all__ = [
     "Lock",
     "NotYet",
     "Outcome",
-    "Runner",
     "Table",
     "Trace",
     "Traffic",
     "Transaction",
+    "batch",
     "check",
     "diff",
     "snapshot",

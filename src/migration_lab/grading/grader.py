@@ -6,15 +6,16 @@ own check looks at what stands there; then down, which must lead back to the sta
 
 from __future__ import annotations
 
-import itertools
+import ast
 import os
-import runpy
+import secrets
 import shutil
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -22,17 +23,15 @@ from types import ModuleType
 import psycopg
 from psycopg import sql
 
-from migration_lab.course import Exercise, Grade, Outcome, lay_start, revision
+from migration_lab.course import Exercise, Grade, Outcome, lay_start, versions_seen
 from migration_lab.errors import in_words
 from migration_lab.files import IGNORED, files_in
 from migration_lab.pictures import Schema, diff, snapshot
+from migration_lab.runner import Runner, Stopped
 from migration_lab.server import Server, environment, server, startstate
 from migration_lab.workspace import Workspace
-from migration_xray.command import AlembicError, sentence
-from migration_xray.errors import UserError
+from migration_xray.errors import AlembicError, UserError
 from migration_xray.trace import Trace
-
-from .runner import Runner, Stopped
 
 SECONDS = 30  # for each Alembic command of a grading
 TIMEOUTS = {
@@ -42,7 +41,6 @@ TIMEOUTS = {
 }
 WRITER_STAYS = 3.0  # seconds
 NEXT_WRITER_COMES = 1.0
-_count = itertools.count()
 
 
 def silently(step: str) -> None:
@@ -74,7 +72,7 @@ class Graded:
         self.running, self.database, self.project, self.session = running, database, project, session
         self.runner, self.say = runner, say
         self.start = self.schema = snapshot(session)
-        self.start_revision = revision(running, database)
+        self.start_revision = ", ".join(versions_seen(session)) or None
         self.began = session.execute("SELECT pg_current_xact_id()::xid").fetchone()[0]
 
     def upgrade(self) -> None:
@@ -237,25 +235,55 @@ def check(exercise: Exercise, workspace: Workspace | None = None, say: Callable[
     """
     workspace = workspace or Workspace()
     project = workspace.project(exercise.place)
-    if not attempted(exercise, project):
-        return Grade(exercise, Outcome.NOT_ATTEMPTED, "the starter is unchanged. Write your answer, run its cell, check again.")
+    if not project.exists():
+        return not_attempted(exercise)
+
+    def lay(folder: Path) -> None:
+        shutil.copytree(project, folder, ignore=IGNORED)
+
+    return grade(exercise, lay, lambda: server(workspace=workspace), f"check_{workspace.tag}_", say)
+
+
+def grade(
+    exercise: Exercise,
+    lay: Callable[[Path], object],
+    choose_server: Callable[[], Server],
+    stem: str,
+    say: Callable[[str], None] = silently,
+) -> Grade:
+    """Grade the project that ``lay`` writes into a folder, which is not there yet and is deleted at the end.
+
+    ``choose_server`` is called once there is something to grade. The names of the scratch databases begin with ``stem``.
+    """
     try:
-        with in_words():
-            running = server(workspace=workspace)
-            with _scratch(running, exercise, workspace) as database, _copy(project) as copy:
-                return _graded(exercise, running, database, copy, say)
+        with in_words(), tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+            project = Path(folder).resolve() / "project"
+            lay(project)
+            if not attempted(exercise, project):
+                return not_attempted(exercise)
+            running = choose_server()
+            with _scratch(running, exercise, stem) as database:
+                return _graded(exercise, running, database, project, say)
     except UserError as error:
         return Grade(exercise, Outcome.COULD_NOT_RUN, f"{error} Your answer is not the cause.", at_fault=False)
 
 
+def not_attempted(exercise: Exercise) -> Grade:
+    return Grade(exercise, Outcome.NOT_ATTEMPTED, "the starter is unchanged. Write your answer, run its cell, check again.")
+
+
 def attempted(exercise: Exercise, project: Path) -> bool:
-    """Whether the learner's files differ from those that the exercise began with."""
-    if not project.exists():
-        return False
+    """Whether a project's files differ from those that the exercise began with."""
+    return _contents(project) != starting(exercise)
+
+
+@cache
+def starting(exercise: Exercise) -> dict[str, bytes]:
+    """The files that an exercise begins with: path → content."""
     with tempfile.TemporaryDirectory() as folder:
         start = Path(folder) / "start"
         lay_start(start, exercise)
-        return _contents(project) != _contents(start)
+        return _contents(start)
 
 
 def _graded(exercise: Exercise, running: Server, database: str, project: Path, say: Callable[[str], None]) -> Grade:
@@ -284,6 +312,8 @@ def _graded(exercise: Exercise, running: Server, database: str, project: Path, s
 
 def _unforeseen(error: Exception, graded: Graded) -> str:
     """What to say where the check itself failed at the database that the migration has left."""
+    from migration_xray.command import sentence  # not above: with Alembic it takes a tenth of a second
+
     if isinstance(error, psycopg.errors.LockNotAvailable | psycopg.errors.QueryCanceled):
         why = "A session that your migration opened still holds a lock. Close every session that a migration opens."
     elif isinstance(error, psycopg.OperationalError):
@@ -337,43 +367,59 @@ def _given(exercise: Exercise) -> str | None:
     versions = Path("migrations", "versions")
     starter, solution = (exercise.folder / folder / versions for folder in ("starter", "solution"))
     files = [file for file in starter.glob("*.py") if not (solution / file.name).exists()]
-    given = {script["revision"]: script["down_revision"] for script in map(runpy.run_path, map(str, files))}
+    given = dict(map(_revision, files))
     last = given.keys() - given.values()
     return last.pop() if len(last) == 1 else None
 
 
-@contextmanager
-def _scratch(running: Server, exercise: Exercise, workspace: Workspace) -> Iterator[str]:
-    """A fresh database at the exercise's start state, with time limits, dropped at the end.
+def _revision(file: Path) -> tuple[str, str | None]:
+    """The revision and the down revision of a file of the course's, which writes them as literals."""
+    assigned = {
+        target.id: statement.value
+        for statement in ast.parse(file.read_bytes()).body
+        if isinstance(statement, ast.Assign)
+        for target in statement.targets
+        if isinstance(target, ast.Name)
+    }
+    return ast.literal_eval(assigned["revision"]), ast.literal_eval(assigned["down_revision"])
 
-    A session named like the database stands beside it: a scratch database without one was left by a check that died.
+
+@contextmanager
+def _scratch(running: Server, exercise: Exercise, stem: str) -> Iterator[str]:
+    """A fresh database at the exercise's start state, with time limits.
+
+    At the end it is dropped, in a thread: nobody has to wait for that, but the process does not end before. A session
+    named like the database stands beside it: a scratch database without one was left by a check that died.
     """
-    stem = f"check_{workspace.tag}_"
-    database = f"{stem}{os.getpid()}_{next(_count)}"
-    with running.connect(application_name=database) as session:
+    database = f"{stem}{os.getpid()}_{secrets.token_hex(3)}"
+    session = startstate.patient(running, application_name=database)
+    try:
         for (leftover,) in session.execute(
-            "SELECT datname FROM pg_database WHERE starts_with(datname, %s) AND datname NOT IN"
-            " (SELECT application_name FROM pg_stat_activity)",
+            "SELECT datname FROM pg_database JOIN pg_roles r ON r.oid = datdba AND rolname = current_user"
+            " WHERE starts_with(datname, %s) AND datname NOT IN (SELECT application_name FROM pg_stat_activity)",
             [stem],
         ).fetchall():
             startstate.drop_database(session, leftover)
+        startstate.create_by(session, running, database, exercise.start)
+        command = sql.SQL("ALTER DATABASE {} SET {} = {}")
+        limits = [
+            command.format(sql.Identifier(database), sql.Identifier(setting), sql.Literal(value))
+            for setting, value in TIMEOUTS.items()
+        ]
+        session.execute(sql.SQL("; ").join(limits))  # in one statement, and so in one transaction
+        yield database
+    finally:
+        threading.Thread(target=_drop, args=(running, session, database), name=f"drop {database}").start()
+
+
+def _drop(running: Server, session: psycopg.Connection, database: str) -> None:
+    """Drop a scratch database and close its session. Where the server refuses, it is left to the next check."""
+    with suppress(UserError, psycopg.Error), session:
         try:
-            startstate.create_database(running, database, exercise.start)
-            for setting, value in TIMEOUTS.items():
-                command = sql.SQL("ALTER DATABASE {} SET {} = {}")
-                session.execute(command.format(sql.Identifier(database), sql.Identifier(setting), sql.Literal(value)))
-            yield database
-        finally:
-            with running.connect() as another:  # a migration may have ended every session that it found
+            startstate.drop_database(session, database)
+        except psycopg.OperationalError:  # a migration may have ended every session that it found
+            with running.connect() as another:
                 startstate.drop_database(another, database)
-
-
-@contextmanager
-def _copy(project: Path) -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        copy = Path(folder).resolve() / "project"
-        shutil.copytree(project, copy, ignore=IGNORED)
-        yield copy
 
 
 def _contents(folder: Path) -> dict[str, bytes]:

@@ -36,8 +36,8 @@ from migration_lab.course import (
     write_answer,
 )
 from migration_lab.errors import Interrupted, in_words
-from migration_lab.grading import Runner
 from migration_lab.pictures import Diagram, Graph, revision_graph, schema_diagram
+from migration_lab.runner import Runner
 from migration_lab.workspace import Workspace
 from migration_xray import command
 from migration_xray.errors import UserError

@@ -46,13 +46,18 @@ def lay_project(folder: Path, start: str, project: str = "project") -> None:
 
 def create_database(server: Server, name: str, start: str) -> None:
     """Make a database at a start state; one of that name, with its sessions, is dropped first."""
-    template = ensure_template(server, start)
-    with _patient(server) as session:
-        drop_database(session, name)
-        # The large state would be written twice, once as WAL, by the default strategy.
-        strategy = sql.SQL("FILE_COPY" if start == "large" else "WAL_LOG")
-        command = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY {}")
-        session.execute(command.format(sql.Identifier(name), sql.Identifier(template), strategy))
+    with patient(server) as session:
+        create_by(session, server, name, start)
+
+
+def create_by(session: Connection, server: Server, name: str, start: str) -> None:
+    """Do what ``create_database`` does through a patient session that is open already."""
+    template = _template(session, server, start)
+    drop_database(session, name)
+    # The large state would be written twice, once as WAL, by the default strategy.
+    strategy = sql.SQL("FILE_COPY" if start == "large" else "WAL_LOG")
+    command = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY {}")
+    session.execute(command.format(sql.Identifier(name), sql.Identifier(template), strategy))
 
 
 def drop_database(session: Connection, name: str) -> None:
@@ -75,22 +80,26 @@ def drop_database(session: Connection, name: str) -> None:
 
 def ensure_template(server: Server, start: str) -> str:
     """The name of the template database of a start state, which is built now if the server has none."""
+    with patient(server) as session:
+        return _template(session, server, start)
+
+
+def _template(session: Connection, server: Server, start: str) -> str:
     if start == "empty":
         return "template0"
-    with _patient(server) as session:
-        name = template_name(start, session.info.user)
-        if not _exists(session, name):
-            with _building(session, name):
-                if not _exists(session, name):
-                    _build(server, session, name, start)
-                    if server.kind == "embedded":
-                        _drop_outdated(session, name, start)
+    name = template_name(start, session.info.user)
+    if not _exists(session, name):
+        with _building(session, name):
+            if not _exists(session, name):
+                _build(server, session, name, start)
+                if server.kind == "embedded":
+                    _drop_outdated(session, name, start)
     return name
 
 
-def _patient(server: Server, database: str | None = None) -> Connection:
+def patient(server: Server, database: str | None = None, **options) -> Connection:
     """A session whose statements may take their time, however little the role or PGOPTIONS give to others."""
-    session = server.connect(database)
+    session = server.connect(database, **options)
     session.execute("SET statement_timeout = 0; SET lock_timeout = 0")
     return session
 
@@ -165,7 +174,7 @@ def _load(server: Server, database: str, start: str) -> None:
     script = (PACKAGE / "shop" / "data.sql").read_text(encoding="utf-8")
     for table, count in ROWS[start].items():
         script = script.replace(f":{table}", str(count))
-    with _patient(server, database) as session:
+    with patient(server, database) as session:
         session.execute(script)
         # Frozen and analyzed, so that every clone begins with the same plans and owes no vacuum.
         session.execute("VACUUM (FREEZE, ANALYZE)")

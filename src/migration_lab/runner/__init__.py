@@ -1,0 +1,6 @@
+"""A process of its own for a learner's migrations, so that whatever they do hurts nothing else."""
+
+from . import forked
+from .runner import Runner, Stopped
+
+__all__ = ["Runner", "Stopped", "forked"]

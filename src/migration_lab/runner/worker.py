@@ -1,0 +1,84 @@
+"""The process in which a learner's migrations run, seen from inside: one JSON line in for each command, one out.
+
+It is forked by forkserver.py, or started by ``python -m migration_lab.runner.worker`` where there is no fork.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from pathlib import Path
+from queue import SimpleQueue
+from typing import TextIO
+
+from migration_xray.command import run
+from migration_xray.errors import AlembicError
+from migration_xray.watch import watching
+
+
+class _Tail:
+    """A stream that keeps the last few thousand letters of what a migration prints, be it megabytes."""
+
+    def __init__(self):
+        self.text = ""
+
+    def write(self, text: str) -> int:
+        self.text = (self.text + text)[-4000:]
+        return len(text)
+
+    def flush(self) -> None:
+        pass
+
+
+def main() -> None:
+    """Serve the parent through this process's standard streams, which are the null device for the migrations."""
+    stream = os.fdopen(os.dup(0), encoding="utf-8")
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    silence()
+    serve(stream, answers)
+
+
+def silence() -> None:
+    """Make standard input, output and error the null device."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for standard in (0, 1, 2):
+        os.dup2(nothing, standard)
+    os.close(nothing)
+
+
+def serve(stream: TextIO, answers: TextIO) -> None:
+    """Run jobs until the parent closes the stream or dies, even in the middle of a migration that loops for ever."""
+    jobs = SimpleQueue()
+    threading.Thread(target=_listen, args=(stream, jobs), daemon=True).start()
+    while True:
+        answers.write(json.dumps(_done(jobs.get())) + "\n")
+        answers.flush()
+
+
+def _done(job: dict) -> dict:
+    os.environ.clear()
+    os.environ.update(job["variables"])
+    failure, printed = None, _Tail()
+    try:
+        with watching(" ".join(job["arguments"])) as trace:
+            run(job["arguments"], Path(job["project"]), printed)
+    except AlembicError as error:
+        failure = {
+            "sentence": error.sentence,
+            "where": error.where,
+            "source": error.source,
+            "sqlstate": error.sqlstate,
+            "printed": printed.text,
+        }
+    return {"failure": failure, "trace": trace.to_dict()}
+
+
+def _listen(stream: TextIO, jobs: SimpleQueue) -> None:
+    for line in stream:
+        jobs.put(json.loads(line))
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
