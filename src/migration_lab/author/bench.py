@@ -26,7 +26,7 @@ import psutil
 from psycopg import sql
 
 from migration_lab import grading
-from migration_lab.course import Exercise, exercises, find_exercise, find_lesson, open_place
+from migration_lab.course import Exercise, exercises, find_exercise, find_lesson, lay_files, open_place
 from migration_lab.files import files_in, write_whole
 from migration_lab.paths import NOTEBOOKS, ROOT
 from migration_lab.runner import Runner

@@ -2,7 +2,7 @@
 
 from .answers import solution, write_answer
 from .grade import Grade, Outcome, shown
-from .lesson import Opened, lay_start, open_place, revision, versions, versions_seen
+from .lesson import Opened, lay_files, lay_start, open_place, revision, versions, versions_seen
 from .manifest import Exercise, Lesson, exercises, find, find_exercise, find_lesson, lessons
 from .notebooks import refresh_notebooks
 from .progress import Progress, report
@@ -21,6 +21,7 @@ __all__ = [
     "find_exercise",
     "find_lesson",
     "keep",
+    "lay_files",
     "lay_start",
     "lessons",
     "open_place",
