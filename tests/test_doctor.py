@@ -9,10 +9,12 @@ import contextlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from migration_lab import doctor
@@ -226,6 +228,49 @@ def test_a_server_that_does_not_start_is_named_by_its_own_words(patient):
     finally:
         settings.write_text(mine, encoding="utf-8")
     assert re.match("✘ The embedded PostgreSQL did not start. It said: .* configuration file .* contains errors", sentence)
+
+
+@on_posix
+def test_a_server_that_runs_without_its_folder_is_named_with_the_mend(patient):
+    """Somebody moved the data away while the server ran. The next start made a second, empty server beside the first one,
+    kernels that were open worked on in the first, and the doctor called all that well.
+    """
+    patient.start()
+    pid, away = patient.pid(), patient.workspace.path / "away"
+    patient.home.rename(away)
+    try:
+        found = f"✘ Process {pid} is a PostgreSQL that was started on {patient.data}; that folder was moved to {away / 'data'}"
+        mend = f" while it ran. End it: kill -INT {pid}. To use its databases again, then move the folder back"
+        (sentence,) = wrong()
+        assert sentence.startswith(found + mend)
+        patient.start()
+        assert wrong() == [sentence], "it was forgotten when the second server ran"
+    finally:
+        psutil.Process(pid).send_signal(signal.SIGINT)
+        psutil.wait_procs([psutil.Process(pid)], timeout=20)
+        patient.stop()
+        shutil.rmtree(patient.home)
+        away.rename(patient.home)
+    patient.start()
+    assert wrong() == []
+
+
+@on_posix
+def test_a_server_whose_folder_was_deleted_is_named_with_the_mend(open_folder, monkeypatch):
+    """`rm -r` while it ran, and no lesson opened since: it holds its port and its memory, and has nothing to serve."""
+    monkeypatch.setenv("LAB_WORK", str(open_folder / "deleted"))
+    monkeypatch.setenv("LAB_POSTGRES", "embedded")
+    server = Embedded(Workspace())
+    server.start()
+    process = psutil.Process(server.pid())
+    shutil.rmtree(server.home)
+    try:
+        (sentence,) = wrong()
+    finally:
+        process.kill()
+        psutil.wait_procs([process], timeout=20)
+    started = f"✘ Process {process.pid} is a PostgreSQL that was started on {server.data}; "
+    assert sentence == f"{started}that folder was deleted while it ran. End it: kill -INT {process.pid}."
 
 
 # The embedded server's programs

@@ -76,14 +76,14 @@ def packages() -> Iterator[Finding]:
 
 
 def workspace() -> Iterator[Finding]:
-    from migration_lab.files import files_in, write_whole
+    from migration_lab.files import write_whole
     from migration_lab.workspace import Workspace
 
     learners = Workspace()
     free = shutil.disk_usage(learners.path).free // 1_000_000
     if free < ROOM_MB:
         yield Finding(False, f"{learners.path} has {free:,} MB of room", f"The course takes up to {ROOM_MB:,} MB: make room.")
-    places = (learners.path, learners.state, *files_in(learners.state))
+    places = (learners.path, learners.state, *filter(Path.is_file, learners.state.iterdir()))
     closed = [path for path in places if not os.access(path, os.W_OK)]
     if closed:
         yield Finding(False, f"You may not write to {closed[0]}", f"{learners.path} should be yours: {_give(learners.path)}")
@@ -115,6 +115,8 @@ def embedded() -> Iterator[Finding]:
     for other in here.all():
         if other.home != here.home:
             yield Finding(True, _unused(other, here.programs.major))
+    for process, folder in here.astray().items():
+        yield Finding(False, *_astray(process, folder, here.data))
     if here.home.exists() and (stranger := _stranger(here.home)):
         yield Finding(False, f"{here.home} belongs to {stranger}, so this user's PostgreSQL can't use it", _give(here.home))
         return
@@ -195,6 +197,16 @@ def _unused(other, major: str) -> str:
     theirs = re.match(r"\d+", other.home.name)[0]  # the name is such as 18, or 18-old where somebody has renamed it
     kind = "an earlier server's" if theirs == major else f"{'an older' if int(theirs) < int(major) else 'a newer'} PostgreSQL's"
     return f"{other.home} is {kind} data, not used any more; delete it if you miss nothing"
+
+
+def _astray(process: int, folder: Path, data: Path) -> tuple[str, str]:
+    """What to know about a server that runs without the data it was started on, and the mend."""
+    found, mend = f"that folder was moved to {folder} while it ran", f"End it: kill -INT {process}."
+    if folder == data:
+        found = "that folder was deleted while it ran"
+    else:
+        mend += " To use its databases again, then move the folder back before you open a lesson."
+    return f"Process {process} is a PostgreSQL that was started on {data}; {found}", mend
 
 
 def _locked() -> dict[str, str]:

@@ -293,7 +293,7 @@ def test_lesson_00_on_debians_programs(on_15, shell, monkeypatch):
     assert shell("!psql -Atc 'SHOW server_version_num'").text.startswith("1500")
     postmaster = psutil.Process(on_15.pid())
     assert Path(postmaster.exe()) == DEBIANS / "postgres"
-    assert on_15.home == on_15.workspace.path / "postgres" / "15"
+    assert on_15.home == on_15.workspace.state / "postgres" / "15"
     os.chdir(on_15.workspace.path.parent)
 
 

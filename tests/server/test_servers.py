@@ -253,6 +253,58 @@ def test_a_disk_that_is_too_small_is_told_so(small_disk):
         server.start()
 
 
+# Embedded: where its data is
+
+
+@pytest.fixture
+def first_edition(embedded):
+    """The server's data where the course's first edition kept it, among the lessons: its folder there, not running."""
+    embedded.stop()
+    first = embedded.workspace.path / "postgres"
+    embedded.home.parent.rename(first)
+    yield Embedded(embedded.workspace, first / embedded.programs.major)
+    embedded.stop()
+
+
+def test_the_data_is_not_among_the_lessons(embedded, url):
+    """JupyterLab's file browser showed it beside the notebooks, and a learner who tidied up there lost every database."""
+    assert [path.name for path in embedded.workspace.path.iterdir()] == [".lab"]
+    assert embedded.home == embedded.workspace.state / "postgres" / embedded.programs.major
+
+
+def test_the_first_editions_data_is_moved_and_goes_on(url, first_edition, embedded):
+    """After `git pull`, a learner's lessons must be where they were, whoever has the data now."""
+    assert embedded.home == first_edition.home, "the data is not seen"
+    assert as_url(**embedded.start()) == url, "open kernels know this address"
+    assert not first_edition.home.parent.exists()
+    assert embedded.home == embedded.workspace.state / "postgres" / embedded.programs.major
+
+
+def test_the_first_editions_server_goes_on_where_it_runs(url, first_edition, embedded):
+    """The files of a running server can't be moved: kernels and lessons go on with it until it stops."""
+    first_edition._launch()
+    leave("before_the_move", url)
+    pid = first_edition.pid()
+    assert as_url(**embedded.start()) == url
+    assert (embedded.home, embedded.pid()) == (first_edition.home, pid)
+    assert embedded.stop()
+    assert as_url(**embedded.start()) == url
+    assert embedded.home.parent == embedded.workspace.state / "postgres"
+    assert holds("before_the_move", url)
+
+
+def test_a_learners_own_folder_called_postgres_stays(open_folder):
+    """Somebody keeps notes on PostgreSQL in work/: that is nothing of the server's."""
+    workspace = Workspace(open_folder / "notes")
+    notes = workspace.path / "postgres" / "18" / "notes.md"
+    notes.parent.mkdir(parents=True)
+    notes.write_text("vacuum!")
+    server = Embedded(workspace)
+    assert server.home.parent == workspace.state / "postgres"
+    server.discard()
+    assert notes.read_text() == "vacuum!"
+
+
 # Embedded: as whom it runs
 
 
@@ -291,7 +343,7 @@ def test_an_ordinary_user_runs_a_server_of_their_own(ordinary_user, lab):
     opened = lab("open", "00", **settings)
     server = Embedded(Workspace(home / "work"))
     assert opened.said.startswith(f"Server    PostgreSQL {server.programs.version}"), opened.said
-    assert server.home == home / "work" / "postgres" / server.programs.major
+    assert server.home == home / "work" / ".lab" / "postgres" / server.programs.major
     (postmaster,) = servers_of(server.data)
     assert postmaster.username() == "nobody"
     examined = lab("doctor", **settings)

@@ -12,6 +12,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -70,6 +71,7 @@ class Embedded:
         Returns {"host", "port", "user", "password"}. Raises UserError with the server's own last words.
         """
         with self.workspace.locked("postgres"):
+            self._leave_first_place()
             if not (self.data / "PG_VERSION").exists():
                 self._initdb()
             if not self.is_running():
@@ -86,13 +88,26 @@ class Embedded:
 
     def discard(self) -> None:
         """Stop the servers and delete their data: for workspaces that were made to be thrown away."""
-        if self._place().exists():
+        if places := [place for place in self._places() if place.exists()]:
             self.stop()
-            shutil.rmtree(self._place())
+            for place in places:
+                shutil.rmtree(place)
 
     def all(self) -> list[Embedded]:
         """The servers that have data in this workspace, one for each major version that has run in it."""
-        return [Embedded(self.workspace, home) for home in sorted(self._place().glob("[0-9]*"))]
+        homes = [home for place in self._places() for home in sorted(place.glob("[0-9]*"))]
+        return [Embedded(self.workspace, home) for home in homes]
+
+    def astray(self) -> dict[int, Path]:
+        """Servers that were started on this data and run without it, because it was moved or deleted meanwhile.
+
+        Maps the id of each one's process to the folder in which it works now.
+        """
+        with self.workspace.locked("postgres"):  # a server that is starting has no lock file yet
+            mine = self.pid() if self.is_running() else None
+            started = _started_on(self.data)
+        families = {mine, *started}  # a child looks like its parent for a moment
+        return {pid: folder for pid, (parent, folder) in started.items() if pid != mine and parent not in families}
 
     def is_running(self) -> bool:
         pid = self.pid()
@@ -116,11 +131,29 @@ class Embedded:
             ) from None
 
     def _place(self) -> Path:
-        """The folder of every version's home: ``work/postgres``, but for root on a path that is closed to other users."""
-        place = self.workspace.path / "postgres"
+        """The folder of every version's home: hidden in the learner's folder, where JupyterLab does not show it.
+
+        For root on a path that is closed to other users it is elsewhere. And what the course's first edition made in
+        ``work/postgres`` is used there until it can be moved.
+        """
+        place = self.workspace.state / "postgres"
         if runs_as_root() and not all(open_to_others(path) for path in (place, wheel_folder()) if path):
             return CLOSED / self.workspace.tag
-        return place
+        first = self._first_place()
+        return place if place.exists() or first is None else first
+
+    def _first_place(self) -> Path | None:
+        first = self.workspace.path / "postgres"
+        return first if any(first.glob("[0-9]*/data/PG_VERSION")) else None
+
+    def _places(self) -> list[Path]:
+        return list(dict.fromkeys(filter(None, (self._place(), self._first_place()))))
+
+    def _leave_first_place(self) -> None:
+        """Move the data from where the course's first edition kept it, unless a server is running there."""
+        if self._place() == self._first_place() and not any(server.is_running() for server in self.all()):
+            with suppress(OSError):  # on Windows, a program has a file open there: the next start tries again
+                self._place().rename(self.workspace.state / "postgres")
 
     def _initdb(self) -> None:
         """Make the data directory whole or not at all: a half-made one has no PG_VERSION under its final name."""
@@ -246,6 +279,18 @@ def _serves(pid: int, data: Path) -> bool:
         return False
     except psutil.AccessDenied:
         return True
+
+
+def _started_on(data: Path) -> dict[int, tuple[int, Path]]:
+    """Every PostgreSQL that was started on this data directory, wherever that is now: its parent, and where it works."""
+    import psutil
+
+    started = {}
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):  # it has ended, or it is another user's
+            if _was_started_on(data, process):
+                started[process.pid] = (process.ppid(), Path(process.cwd()))
+    return started
 
 
 def _was_started_on(data: Path, process: psutil.Process) -> bool:
