@@ -13,4 +13,4 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # not there by i
 
 from environment import run_inside  # noqa: E402
 
-run_inside("-m", "migration_lab.author.bench", *sys.argv[1:])
+run_inside("-m", "migration_lab.author.bench", *sys.argv[1:], tests=True)

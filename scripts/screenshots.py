@@ -14,7 +14,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # not there by i
 from environment import ROOT, VENV, run_inside  # noqa: E402
 
 if not os.path.exists(VENV) or not os.path.samefile(sys.prefix, VENV):
-    run_inside(os.path.abspath(__file__), *sys.argv[1:])
+    run_inside(os.path.abspath(__file__), *sys.argv[1:], tests=True)
 
 sys.path.insert(0, str(ROOT / "tests"))
 

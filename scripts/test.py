@@ -17,4 +17,4 @@ arguments = sys.argv[1:]
 if not any(argument.startswith(("-n", "--numprocesses")) for argument in arguments):
     arguments = ["-n", "auto"] + arguments
 
-run_inside("-m", "pytest", *arguments, folder=ROOT)
+run_inside("-m", "pytest", *arguments, folder=ROOT, tests=True)

@@ -1,7 +1,7 @@
 """The way in: scripts/lab.py and scripts/test.py in a fresh clone, and the files that say what to install.
 
-A clone here is a copy of the real scripts with a stub of the package and a lock of two small wheels, so that a set-up
-takes seconds. Nothing of it needs a network.
+A clone here is a copy of the real scripts with a stub of the package and locks of a few small wheels, so that a set-up
+takes seconds. Nothing of it needs a network. uv is the real one.
 """
 
 import ast
@@ -9,6 +9,7 @@ import base64
 import contextlib
 import functools
 import hashlib
+import http.server
 import importlib.metadata
 import json
 import os
@@ -16,12 +17,19 @@ import re
 import shutil
 import signal
 import socket
+import ssl
+import stat
 import subprocess
 import sys
+import sysconfig
+import threading
+import time
 import tomllib
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 
+import pip
 import pytest
 import yaml
 from packaging.requirements import Requirement
@@ -46,34 +54,70 @@ on_posix = pytest.mark.skipif(os.name == "nt", reason="sends a signal or mounts 
 # The stage: wheels, clones, and runs of the scripts in them
 
 
-@functools.cache
 def wheel(folder, name, version, files):
-    """Write a wheel of these (path, text) pairs; return its line for a lock."""
+    """Write a wheel of these (path, contents) pairs; return its line for a lock."""
     info = f"{name}-{version}.dist-info"
-    files += (
+    files = [
+        *files,
         (f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"),
         (f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n"),
-    )
+    ]
     record = []
     path = folder / f"{name}-{version}-py3-none-any.whl"
     with zipfile.ZipFile(path, "w") as archive:
-        for file, text in files:
-            archive.writestr(file, text)
-            digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).decode().rstrip("=")
-            record.append(f"{file},sha256={digest},{len(text.encode())}")
+        for file, contents in files:
+            contents = contents.encode() if isinstance(contents, str) else contents
+            entry = zipfile.ZipInfo(file)
+            entry.external_attr = (stat.S_IFREG | (0o755 if "/scripts/" in file else 0o644)) << 16
+            archive.writestr(entry, contents)
+            digest = base64.urlsafe_b64encode(hashlib.sha256(contents).digest()).decode().rstrip("=")
+            record.append(f"{file},sha256={digest},{len(contents)}")
         archive.writestr(f"{info}/RECORD", "\n".join([*record, f"{info}/RECORD,,", ""]))
     return f"{name}=={version} --hash=sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}\n"
 
 
+def copied(folder, name):
+    """Write a wheel of an installed package; return its line for a lock."""
+    installed = importlib.metadata.distribution(name)
+    files = []
+    for file in installed.files:
+        if file.suffix == ".pyc" or file.parts[0].endswith(".dist-info"):
+            continue
+        program = file.parts[0] == ".."
+        place = f"{name}-{installed.version}.data/scripts/{file.name}" if program else file.as_posix()
+        files.append((place, file.locate().read_bytes()))
+    return wheel(folder, name, installed.version, files)
+
+
+def build_packages():
+    """What builds this package: the packages of [build-system], and all that they need."""
+    found, left = set(), list(PYPROJECT["build-system"]["requires"])
+    while left:
+        requirement = Requirement(left.pop())
+        name = requirement.name.replace("-", "_")
+        if name not in found and (requirement.marker is None or requirement.marker.evaluate({"extra": ""})):
+            found.add(name)
+            left += importlib.metadata.requires(name) or []
+    return sorted(found)
+
+
+@dataclass(frozen=True)
+class Wheels:
+    """A folder with wheels, and locks that name them."""
+
+    folder: Path
+    uv: str  # the real one
+    learner: str  # what really builds the package
+    tests: str  # and a pytest that only reports
+
+
 @pytest.fixture(scope="session")
 def wheels(tmp_path_factory):
-    """A folder with two wheels, and the lock that names them: the real flit_core, and a pytest that only reports."""
     folder = tmp_path_factory.mktemp("wheels")
-    flit = importlib.metadata.distribution("flit_core")
-    sources = tuple((str(file), file.read_text("utf-8")) for file in flit.files if file.suffix == ".py")
-    lock = wheel(folder, "flit_core", flit.version, sources)
-    lock += wheel(folder, "pytest", "0.1", (("pytest/__init__.py", ""), ("pytest/__main__.py", STUB)))
-    return folder, lock
+    uv = copied(folder, "uv")
+    learner = "".join(copied(folder, name) for name in build_packages())
+    pytest = wheel(folder, "pytest", "0.1", [("pytest/__init__.py", ""), ("pytest/__main__.py", STUB)])
+    return Wheels(folder, uv, learner, learner + pytest)
 
 
 @pytest.fixture
@@ -86,7 +130,10 @@ def make_clone(root, wheels):
     shutil.copytree(ROOT / "scripts", root / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, root)
-    (root / "requirements.lock").write_text(wheels[1])
+    (root / "scripts" / "requirements.lock").write_text(wheels.uv)
+    (root / "requirements.lock").write_text(wheels.learner)
+    (root / "tests").mkdir()
+    (root / "tests" / "requirements.lock").write_text(wheels.tests)
     package = root / "src" / "migration_lab"
     package.mkdir(parents=True)
     (package / "__init__.py").touch()
@@ -95,10 +142,14 @@ def make_clone(root, wheels):
 
 
 def variables(wheels, **more):
-    """The variables of a person whose pip knows only the wheels."""
-    plain = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "PYTHON", "VIRTUAL_"))}
-    own = {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels[0]), "NO_PROXY": "*"}
-    return {**plain, **own, **{name: str(value) for name, value in more.items()}}
+    """The variables of a person whose pip knows only the wheels; None takes one away."""
+    others = ("PIP_", "UV_", "PYTHON", "VIRTUAL_")
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(others)}
+    own = {
+        **{"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels.folder), "NO_PROXY": "*"},
+        **{"UV_CACHE_DIR": str(wheels.folder / "cache"), "PIP_NO_CACHE_DIR": "0"},
+    }
+    return {name: str(value) for name, value in (plain | own | more).items() if value is not None}
 
 
 def start(clone, environment, *arguments, script="lab.py", python=PYTHON, **options):
@@ -143,13 +194,16 @@ def settled(tmp_path_factory, wheels):
     """A clone after two first starts at once, by a person whose variables point everywhere else; and what they said."""
     clone = make_clone(tmp_path_factory.mktemp("home") / "Übung für λ", wheels)
     elsewhere = tmp_path_factory.mktemp("elsewhere")
-    for name in ("migration_lab", "pip", "flit_core", "environment"):
+    for name in ("migration_lab", "pip", "flit_core", "environment", "settings", "places"):
         (elsewhere / f"{name}.py").write_text("raise SystemExit('taken from PYTHONPATH')")
     (elsewhere / "pip.conf").write_text("[install]\nuser = true\n[global]\nrequire-virtualenv = true\n")
+    (elsewhere / "uv.toml").write_text("no-index = true\n[pip]\ntarget = '.'\n")
     hostile = {
         **{"PYTHONPATH": elsewhere, "PYTHONHOME": sys.base_prefix, "PYTHONSAFEPATH": 1, "PYTHONWARNINGS": "error"},
         **{"VIRTUAL_ENV": elsewhere, "PIP_TARGET": elsewhere, "PIP_PREFIX": elsewhere, "PIP_USER": 1},
         **{"PIP_REQUIRE_VIRTUALENV": 1, "PIP_DRY_RUN": 1, "PIP_CONFIG_FILE": elsewhere / "pip.conf"},
+        **{"UV_PYTHON": "3.99", "UV_SYSTEM_PYTHON": 1, "UV_REQUIRE_HASHES": 1, "UV_EXCLUDE_NEWER": "2001-01-01"},
+        **{"UV_CONFIG_FILE": elsewhere / "uv.toml", "UV_OFFLINE": 1, "UV_PROJECT_ENVIRONMENT": elsewhere},
     }
     environment = variables(wheels, **hostile)
     first = start(clone, environment, "--port", "8889", "a b")
@@ -169,7 +223,22 @@ def test_first_start_hands_over_in_its_own_environment(settled):
     assert Path(lab["prefix"]) == Path(lab["VIRTUAL_ENV"]) == clone / ".venv"
     assert Path(lab["PATH"].split(os.pathsep)[0]) == (clone / VENV_PYTHON).parent, "`alembic` would be another one"
     assert lab["PYTHONPATH"] is lab["PYTHONHOME"] is None
-    assert len(list(elsewhere.iterdir())) <= 6, "pip installed outside .venv"
+    assert len(list(elsewhere.iterdir())) <= 9, "pip or uv installed outside .venv"
+
+
+def test_uv_installs(settled):
+    """pip took 42 s for what uv does in 7."""
+    for done in settled[2:]:
+        assert "pip" not in done.stdout.partition("{")[0], done.stdout
+
+
+def test_learner_is_spared_what_only_tests_need(settled):
+    """Playwright alone is 165 MB, and no lesson imports it."""
+    clone, _, first, second = settled
+    assert "that requirements.lock names" in first.stdout
+    assert "that tests/requirements.lock names" in second.stdout
+    assert "Adding to .venv what only the tests need" in second.stdout
+    assert (clone / SITE_PACKAGES / "pytest").is_dir()
 
 
 def test_two_at_once_take_turns(settled):
@@ -267,12 +336,39 @@ def seemingly_finished(clone, wheels):
     return clone
 
 
-def finish(clone, wheels, code=""):
+def finish(clone, wheels, code="", parts=("learner", "tests", "own")):
     subprocess.run([PYTHON, "-m", "venv", "--without-pip", clone / ".venv"], check=True)
     (clone / SITE_PACKAGES / "pip").mkdir()
     shutil.copytree(clone / "src" / "migration_lab", clone / SITE_PACKAGES / "migration_lab")
-    code += "\nimport environment; environment.write_stamp(environment.wanted())"
+    code += "\nimport environment; wanted = environment.wanted()"
+    code += f"\nenvironment.write_stamp({{part: wanted[part] for part in {parts!r}}})"
     subprocess.run([PYTHON, "-c", code], env=variables(wheels, PYTHONPATH=clone / "scripts"), check=True)
+
+
+@pytest.fixture
+def learners(clone, wheels):
+    """A learner's clone, where scripts/test.py has yet to add what tests need: set up in a moment, with pip and uv."""
+    return make_learners(clone, wheels)
+
+
+def make_learners(clone, wheels):
+    finish(clone, wheels, parts=("learner", "own"))
+    # pip is the one of the .venv that runs these tests, and so is uv.
+    (clone / SITE_PACKAGES / "pip").rmdir()
+    place(Path(pip.__file__).parent, clone / SITE_PACKAGES / "pip")
+    uv = importlib.metadata.distribution("uv")
+    (clone / SITE_PACKAGES / f"uv-{uv.version}.dist-info").mkdir()
+    program = Path(sysconfig.get_path("scripts"), "uv.exe" if os.name == "nt" else "uv")
+    place(program, (clone / VENV_PYTHON).with_name(program.name))
+    return clone
+
+
+def place(what, where):
+    """A link where anybody may make one, and a copy on Windows."""
+    if os.name == "nt":
+        (shutil.copytree if what.is_dir() else shutil.copy)(what, where)
+    else:
+        where.symlink_to(what)
 
 
 def no_room(tmp_path, after=0, lies=""):
@@ -302,7 +398,7 @@ def test_unfit_venv_is_made_anew(seemingly_finished, wheels, tmp_path, damage):
     clone = damage(seemingly_finished) or seemingly_finished
     sentence = fault(run(clone, variables(wheels, PYTHONPATH=no_room(tmp_path))))
     assert "has 10 MB free" in sentence
-    assert "takes 700 MB" in sentence
+    assert "takes 600 MB" in sentence
     assert not os.path.lexists(clone / ".venv")
     if damage is point_it_elsewhere:
         assert (clone / "elsewhere" / VENV_PYTHON.relative_to(".venv")).exists(), "removed what .venv only pointed to"
@@ -315,27 +411,246 @@ def test_venv_of_another_python_is_made_anew(clone, wheels, tmp_path):
 
 
 @on_posix
-def test_next_start_mends_an_interrupted_one(clone, wheels):
-    """Ctrl-C showed a traceback, left pip at work, or left a .venv that later starts took for finished."""
+def test_next_start_mends_an_interrupted_one(learners, wheels):
+    """Ctrl-C showed a traceback, left uv or pip at work, or left a .venv that later starts took for finished."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         index = f"http://127.0.0.1:{silent.getsockname()[1]}/simple"
-        environment = variables(wheels, PIP_INDEX_URL=index, PIP_FIND_LINKS="")
-        del environment["PIP_NO_INDEX"]
+        environment = variables(wheels, PIP_INDEX_URL=index, PIP_FIND_LINKS=None, PIP_NO_INDEX=None)
         silent.settimeout(60)
-        with start(clone, environment, start_new_session=True) as process:
+        with start(learners, environment, script="test.py", start_new_session=True) as process:
             connection, _ = silent.accept()
             os.killpg(process.pid, signal.SIGINT)
             _, err = process.communicate(timeout=10)
         assert process.returncode == 130
         assert err == "\nStopped. The next start sets up what is missing.\n"
         connection.settimeout(5)
-        with contextlib.closing(connection):
+        with contextlib.closing(connection), contextlib.suppress(ConnectionResetError):
             while connection.recv(4096):
-                pass  # until the other end is closed: pip is gone
+                pass  # until the other end is closed: uv is gone
 
-    # By the Python of the very .venv that has to go: people activate it.
-    done = run(clone, variables(wheels), python=clone / VENV_PYTHON)
-    assert handed_over(done)["prefix"] == str(clone / ".venv")
+    done = run(learners, variables(wheels), script="test.py")
+    assert "Adding to .venv what only the tests need" in done.stdout
+    assert handed_over(done)["prefix"] == str(learners / ".venv")
+
+
+def test_what_has_not_been_added_is_not_taken_for_there(learners, wheels):
+    """The stamp of a learner's set-up counted for the tests too, which then had no pytest."""
+    assert len(run(learners, variables(wheels)).stdout.splitlines()) == 1, "a learner's start talks of setting up"
+    assert handed_over(run(learners, variables(wheels), script="test.py"))["arguments"] == ["-n", "auto"]
+    for script in ("lab.py", "test.py"):
+        assert len(run(learners, variables(wheels), script=script).stdout.splitlines()) == 1, "something was installed again"
+
+
+def test_changed_lock_of_the_tests_leaves_a_learner_alone(settled, wheels):
+    """A new linter is no reason to install anything for somebody who only learns."""
+    clone = settled[0]
+    lock = clone / "tests" / "requirements.lock"
+    lock.write_text(lock.read_text() + "# another\n")
+    assert len(run(clone, variables(wheels)).stdout.splitlines()) == 1
+    assert "Adding" in run(clone, variables(wheels), script="test.py").stdout
+
+
+# By uv, from where pip's settings say
+
+
+def only(folder, name, wheels):
+    """Make an index that has one package only; return its address as a folder."""
+    package = folder / name
+    package.mkdir(parents=True)
+    (file,) = wheels.folder.glob(f"{name}-*.whl")
+    shutil.copy(file, package)
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    (package / "index.html").write_text(f'<a href="{file.name}#sha256={digest}">{file.name}</a>')
+    return folder.as_uri()
+
+
+@pytest.mark.parametrize(
+    ("section", "settings"),
+    [
+        ("a variable", {"index-url": "{has}"}),
+        ("global", {"index-url": "{lacks}", "extra-index-url": "{lacks} {has}"}),
+        ("install", {"find-links": "/no/such {wheels}", "no-index": "true"}),
+    ],
+)
+def test_uv_fetches_from_where_pip_is_told_to(learners, wheels, tmp_path, settings, section):
+    """uv reads none of pip's settings: at a company it asked an index that nobody there can reach."""
+    build = build_packages()[0]
+    places = {"has": only(tmp_path / "has", "pytest", wheels), "lacks": only(tmp_path / "lacks", build, wheels)}
+    settings = {name: value.format(**places, wheels=wheels.folder) for name, value in settings.items()}
+    by_variable = {f"PIP_{name.upper().replace('-', '_')}": value for name, value in settings.items()}
+    file = tmp_path / "pip.conf"
+    file.write_text(f"[{section}]\n" + "".join(f"{name} = {value}\n" for name, value in settings.items()))
+    own = by_variable if section == "a variable" else {"PIP_CONFIG_FILE": file}
+    (learners / "tests" / "requirements.lock").write_text(wheels.tests.splitlines()[-1] + "\n")
+    done = run(learners, variables(wheels, **({"PIP_NO_INDEX": None, "PIP_FIND_LINKS": None} | own)), script="test.py")
+    assert handed_over(done)["arguments"] == ["-n", "auto"]
+    assert "pip" not in done.stdout.partition("{")[0], done.stdout
+
+
+@contextlib.contextmanager
+def served(folder, context=None, before=lambda handler: None):
+    """A server on this machine that has the files of a folder, by the path alone; and what it was asked for."""
+    asked = []
+
+    class Files(http.server.SimpleHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            self.path = re.sub("^http://[^/]+", "", self.path)  # that is how a proxy is asked
+            before(self)
+            super().do_GET()
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Files, directory=folder)) as server:
+        if context:
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            yield f"127.0.0.1:{server.server_port}", asked
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def add_pytest_from(clone, wheels, **settings):
+    """Run scripts/test.py where only pytest is missing and the settings say where from; None takes a setting away."""
+    (clone / "tests" / "requirements.lock").write_text(wheels.tests.splitlines()[-1] + "\n")
+    return run(clone, variables(wheels, **({"PIP_NO_INDEX": None, "PIP_FIND_LINKS": None} | settings)), script="test.py")
+
+
+def test_uv_goes_by_the_proxy_that_pip_is_told(learners, wheels, tmp_path):
+    """Behind a company's proxy uv reached nothing, although pip's settings name the proxy."""
+    only(tmp_path / "index", "pytest", wheels)
+    with served(tmp_path / "index") as (proxy, asked):
+        settings = {"PIP_PROXY": f"http://{proxy}", "PIP_INDEX_URL": "http://packages.invalid/", "PIP_TRUSTED_HOST": "packages.invalid"}
+        done = add_pytest_from(learners, wheels, **settings)
+    assert handed_over(done)["arguments"] == ["-n", "auto"]
+    assert asked[0] == "http://packages.invalid/pytest/"
+    assert "pip" not in done.stdout.partition("{")[0], done.stdout
+
+
+@pytest.mark.parametrize("setting", ["PIP_CERT", "REQUESTS_CA_BUNDLE", "PIP_TRUSTED_HOST", None])
+def test_uv_trusts_the_certificates_that_pip_trusts(learners, wheels, tmp_path, setting):
+    """A company's own index, or a proxy that looks inside, has a certificate that only the company knows."""
+    openssl = shutil.which("openssl") or pytest.skip("needs openssl, to make a certificate")
+    pem = tmp_path / "own.pem"
+    request = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", pem, "-out", tmp_path / "certificate"]
+    names = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"]
+    subprocess.run([*request, *names], check=True, capture_output=True)
+    pem.write_text(pem.read_text() + (tmp_path / "certificate").read_text())
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    only(tmp_path / "index", "pytest", wheels)
+    unset = dict.fromkeys(("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"))
+    with served(tmp_path / "index", context) as (host, _):
+        trust = {setting: host if setting == "PIP_TRUSTED_HOST" else tmp_path / "certificate"} if setting else {}
+        done = add_pytest_from(learners, wheels, PIP_INDEX_URL=f"https://{host}/", PIP_RETRIES=0, **(unset | trust))
+    if setting:
+        assert handed_over(done)["arguments"] == ["-n", "auto"]
+        assert "pip" not in done.stdout.partition("{")[0], done.stdout
+    else:
+        assert fault(done).startswith("The package index showed a certificate that this Python does not trust")
+
+
+def test_downloads_are_kept_where_pip_is_told_or_not_at_all(learners, wheels, tmp_path):
+    """People with little room in their home tell pip so, and the set-up filled it all the same."""
+    home = {"HOME": tmp_path / "home", "XDG_CACHE_HOME": None, "LOCALAPPDATA": tmp_path / "home", "UV_CACHE_DIR": None}
+    find = {"PIP_NO_INDEX": 1, "PIP_FIND_LINKS": wheels.folder}
+    assert handed_over(add_pytest_from(learners, wheels, **home, **find, PIP_NO_CACHE_DIR=1))
+    shutil.rmtree(learners / SITE_PACKAGES / "pytest")
+    shutil.rmtree(learners / SITE_PACKAGES / "pytest-0.1.dist-info")
+    (learners / ".venv" / "finished").write_text((learners / ".venv" / "finished").read_text().replace("tests", "other"))
+    kept = {"PIP_CACHE_DIR": tmp_path / "kept", "PIP_NO_CACHE_DIR": None}
+    assert handed_over(add_pytest_from(learners, wheels, **home, **find, **kept))
+    assert not list((tmp_path / "home").rglob("*uv*")), "something is kept in the home"
+    assert (tmp_path / "kept" / "uv").is_dir()
+    assert not (learners / ".venv" / "cache").exists(), "what was kept for the set-up only is still there"
+
+
+# Where uv cannot do it
+
+
+def not_served(clone):
+    """An index without uv, and with everything else."""
+    (clone / "scripts" / "requirements.lock").write_text("uv==0.0.1 --hash=sha256:" + "0" * 64)
+    return r"uv cannot be had here \(No matching distribution found for uv==0.0.1\)"
+
+
+def not_running(clone):
+    """uv for another kind of machine."""
+    program = (clone / VENV_PYTHON).with_name("uv.exe" if os.name == "nt" else "uv")
+    program.unlink()
+    program.write_bytes(b"\x7fELF of another machine")
+    program.chmod(0o755)
+    return r"uv does not run here \(.*rror.*\)"
+
+
+def failing(clone):
+    program = (clone / VENV_PYTHON).with_name("uv")
+    program.unlink()
+    program.write_text("#!/bin/sh\necho 'version `GLIBC_9.9` not found' >&2\nexit 1\n")
+    program.chmod(0o755)
+    return r"uv cannot be had here \(version `GLIBC_9.9` not found\)"
+
+
+@pytest.mark.parametrize("damage", [not_served, pytest.param(not_running, marks=on_posix), pytest.param(failing, marks=on_posix)])
+def test_pip_installs_where_uv_cannot_be_had(learners, wheels, damage):
+    """A platform or an index without uv had no way in any more."""
+    sentence = damage(learners)
+    done = run(learners, variables(wheels), script="test.py")
+    assert handed_over(done)["arguments"] == ["-n", "auto"]
+    (line,) = re.findall("^uv .*", done.stdout, re.M)
+    assert re.fullmatch(sentence + "; pip installs instead, which takes longer.", line)
+
+
+def test_pip_has_the_last_word(learners, wheels, tmp_path):
+    """uv takes the first index that has a version; pip looks on for the contents that the lock names.
+
+    Such an index is piwheels, which every Raspberry Pi has in its settings: it builds each package anew.
+    """
+    other = tmp_path / "other"
+    other.mkdir()
+    wheel(other, "pytest", "0.1", [("pytest/__init__.py", "print('another')")])
+    rebuilt = only(tmp_path / "rebuilt", "pytest", Wheels(other, "", "", ""))
+    settings = {"PIP_INDEX_URL": only(tmp_path / "index", "pytest", wheels), "PIP_EXTRA_INDEX_URL": rebuilt}
+    done = add_pytest_from(learners, wheels, **settings)
+    assert handed_over(done)["arguments"] == ["-n", "auto"]
+    assert "uv could not do that (Hash mismatch for `pytest==0.1`); pip does it instead, which takes longer." in done.stdout
+
+
+# What is shown meanwhile
+
+
+@on_posix
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_slow_download_is_shown_while_it_goes_on(learners, wheels, tmp_path, terminal):
+    """A hundred silent seconds on a slow line look like a hang; in a log there is no live line to look at."""
+    lock = wheel(tmp_path, "pytest", "0.1", [("pytest/__init__.py", ""), ("pytest/__main__.py", STUB), ("more", os.urandom(3 << 20))])
+    only(tmp_path / "index", "pytest", Wheels(tmp_path, "", "", ""))
+    steps = learners / "scripts" / "steps.py"
+    steps.write_text(steps.read_text("utf-8").replace("SECONDS_BETWEEN_LINES = 5", "SECONDS_BETWEEN_LINES = 0.5"))
+
+    def slow(handler):
+        if handler.path.endswith(".whl"):
+            time.sleep(1.5)
+
+    reading, writing = os.openpty() if terminal else os.pipe()
+    with served(tmp_path / "index", before=slow) as (host, _):
+        (learners / "tests" / "requirements.lock").write_text(lock)
+        environment = variables(wheels, PIP_INDEX_URL=f"http://{host}/", PIP_NO_INDEX=None, PIP_FIND_LINKS=None)
+        command = [PYTHON, learners / "scripts" / "test.py"]
+        with subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=writing) as process:
+            os.close(writing)
+            shown = b""
+            with contextlib.suppress(OSError):  # a terminal ends in one
+                while more := os.read(reading, 4096):
+                    shown += more
+        os.close(reading)
+    assert process.returncode == 0
+    line = r"  fetching 1 packages?(: 0 of 3 MB)? \(\d s\)"
+    assert re.search(rf"\r{line} +\r" if terminal else rf"(?m)^{line}$", shown.decode()), shown.decode()
 
 
 # Faults: one sentence each
@@ -359,14 +674,32 @@ def test_python_without_venv_is_told_so(clone, wheels, tmp_path):
     assert f"it has no ensurepip. On Debian and Ubuntu `sudo apt install python3.{sys.version_info[1]}-venv`" in sentence
 
 
-def test_other_contents_are_not_installed(clone, wheels):
+@pytest.mark.parametrize("package", ["uv", "pytest"])
+def test_other_contents_are_not_installed(learners, wheels, package):
     """A package that is not the one of the lock was installed, or refused without saying which."""
-    lock = clone / "requirements.lock"
-    lock.write_text(re.sub(r"(?<=pytest==0.1 --hash=sha256:)\w{8}", "0" * 8, lock.read_text()))
-    sentence = fault(run(clone, variables(wheels)))
-    assert sentence.startswith("pytest==0.1 came with other contents than requirements.lock names")
-    assert not (clone / ".venv" / "finished").exists()
-    assert not (clone / SITE_PACKAGES / "flit_core").exists(), "installed in part"
+    lock = learners / ("scripts" if package == "uv" else "tests") / "requirements.lock"
+    lock.write_text(re.sub(rf"({package}==\S+ --hash=sha256:)\w{{8}}", rf"\g<1>{'0' * 8}", lock.read_text()))
+    for info in (learners / SITE_PACKAGES).glob("uv-*.dist-info"):
+        info.rmdir() if package == "uv" else None
+    sentence = fault(run(learners, variables(wheels), script="test.py"))
+    assert re.match(rf"{package}==\S+ came with other contents than requirements.lock names", sentence)
+    assert "tests" not in (learners / ".venv" / "finished").read_text()
+    assert not list((learners / SITE_PACKAGES).glob("flit_core*")), "installed in part"
+
+
+def test_package_that_cannot_be_compiled_is_told_so(learners, wheels, tmp_path):
+    """A Python for which a package has no wheel: a compiler's pages, of which the last line says nothing."""
+    source = tmp_path / "pytest-0.1"
+    source.mkdir()
+    (source / "PKG-INFO").write_text("Metadata-Version: 2.1\nName: pytest\nVersion: 0.1\n")
+    (source / "pyproject.toml").write_text('[build-system]\nrequires = []\nbuild-backend = "make"\nbackend-path = ["."]')
+    (source / "make.py").write_text("def build_wheel(*_): raise SystemExit('no compiler')")
+    archive = shutil.make_archive(str(source), "gztar", tmp_path, source.name)
+    digest = hashlib.sha256(Path(archive).read_bytes()).hexdigest()
+    (learners / "tests" / "requirements.lock").write_text(f"pytest==0.1 --hash=sha256:{digest}\n")
+    done = run(learners, variables(wheels, PIP_FIND_LINKS=tmp_path), script="test.py")
+    assert fault(done).startswith("One of the packages is not ready-made for this Python")
+    assert "pip" not in done.stdout, "pip compiles no better"
 
 
 @functools.cache
@@ -374,7 +707,7 @@ def explain():
     """environment.py's knowledge of faults."""
     sys.path.insert(0, str(ROOT / "scripts"))
     try:
-        return __import__("environment").meaning
+        return __import__("faults").known
     finally:
         sys.path.pop(0)
 
@@ -388,23 +721,43 @@ def explain():
 )
 def test_absent_packages_are_explained(wheels, tmp_path, index, sentence):
     """No network, or no such package: pip says "No matching distribution" for both, which sends people astray."""
-    environment = variables(wheels, PIP_RETRIES=1, **({"PIP_INDEX_URL": index} if index else {}))
-    if index:
-        del environment["PIP_NO_INDEX"]
-    pip = [sys.executable, "-m", "pip", "install", "--target", str(tmp_path), "tiny==1.0"]
-    done = subprocess.run(pip, env=environment, capture_output=True, text=True)
-    assert explain()(done.stdout + done.stderr).startswith(sentence)
+    given = {"PIP_INDEX_URL": index, "PIP_NO_INDEX": None} if index else {}
+    command = [sys.executable, "-m", "pip", "install", "--target", str(tmp_path), "tiny==1.0"]
+    done = subprocess.run(command, env=variables(wheels, PIP_RETRIES=1, **given), capture_output=True, text=True)
+    assert str(explain()(done.stdout + done.stderr)).startswith(sentence)
 
 
-def test_disk_that_fills_up_midway_is_told_so(small_disk, wheels, tmp_path):
-    """Another program took the room after the check: the set-up ended in a traceback, its log cut off."""
+def test_network_that_goes_away_is_told_so(learners, wheels):
+    """uv was there already, and the index no more: what uv says of it is nothing for a learner."""
+    done = add_pytest_from(learners, wheels, PIP_INDEX_URL="http://127.0.0.1:9/simple", PIP_RETRIES=1)
+    assert fault(done).startswith("The packages could not be fetched: the package index did not answer.")
+    assert "uv could not do that (Connection refused" in done.stdout or os.name == "nt"
+
+
+@pytest.mark.parametrize("by", ["Python", "uv"])
+def test_disk_that_fills_up_midway_is_told_so(small_disk, wheels, tmp_path, by):
+    """Another program took the room after the check: the set-up ended in a traceback, its log cut off.
+
+    Python's own set-up is run by the Python of the very .venv that has to go: people activate it.
+    """
     clone = make_clone(small_disk / "clone", wheels)
+    find = tmp_path / "find"
+    find.mkdir()
+    if by == "uv":
+        make_learners(clone, wheels)
+        lock = wheel(find, "pytest", "0.1", [("pytest/__init__.py", os.urandom(8 << 20))])
+        (clone / "tests" / "requirements.lock").write_text(lock)
+    else:
+        subprocess.run([PYTHON, "-m", "venv", "--without-pip", clone / ".venv"], check=True)
     code = (
-        "import shutil\ntrue, answers = shutil.disk_usage, [shutil._ntuple_diskusage(10**10, 0, 10**10)] * 2\n"
+        "import shutil\ntrue, answers = shutil.disk_usage, [shutil._ntuple_diskusage(10**10, 0, 10**10)]\n"
         "shutil.disk_usage = lambda folder: answers.pop() if answers else true(folder)"
     )
-    roomy = customized(tmp_path / "roomy", code)
-    assert fault(run(clone, variables(wheels, PYTHONPATH=roomy))).startswith("The disk is full")
+    settings = {"PYTHONPATH": customized(tmp_path / "roomy", code), "PIP_FIND_LINKS": find}
+    how = {"script": "test.py"} if by == "uv" else {"python": clone / VENV_PYTHON}
+    done = run(clone, variables(wheels, **settings), **how)
+    assert fault(done).startswith("The disk is full: setting up takes about 800 MB")
+    assert "pip" not in done.stdout, "pip needs no less room"
 
 
 @on_posix
@@ -426,10 +779,13 @@ def test_read_only_clone_is_told_so(clone, wheels):
 
 # The files that say what to install agree
 
+LEARNERS_LOCK, TESTS_LOCK, UV_LOCK = (ROOT / folder / "requirements.lock" for folder in ("", "tests", "scripts"))
+LOCKS = {"learner": LEARNERS_LOCK, "tests": TESTS_LOCK, "uv": UV_LOCK}
 
-def locked():
-    """Name, version and marker of each line of requirements.lock."""
-    for line in (ROOT / "requirements.lock").read_text("utf-8").split("\n"):
+
+def locked(lock):
+    """Name, version and marker of each line of a lock."""
+    for line in lock.read_text("utf-8").split("\n"):
         if line[:1].isalnum():
             requirement = Requirement(line.removesuffix("\\"))
             (pin,) = requirement.specifier
@@ -437,27 +793,40 @@ def locked():
             yield canonicalize_name(requirement.name), Version(pin.version), requirement.marker
 
 
-def locked_here():
-    """Name and version of the packages that the lock names for this Python and system."""
-    return {name: version for name, version, marker in locked() if marker is None or marker.evaluate()}
+def locked_here(lock):
+    """Name and version of the packages that a lock names for this Python and system."""
+    return {name: version for name, version, marker in locked(lock) if marker is None or marker.evaluate()}
 
 
-def direct():
-    """What pyproject.toml asks for."""
-    return [Requirement(line) for line in PYPROJECT["project"]["dependencies"] + PYPROJECT["dependency-groups"]["test"]]
+def group(name):
+    """What a dependency group of pyproject.toml asks for, with the groups that it includes."""
+    for line in PYPROJECT["dependency-groups"][name]:
+        if isinstance(line, dict):
+            yield from group(line["include-group"])
+        else:
+            yield Requirement(line)
 
 
-@pytest.mark.parametrize("requirement", direct(), ids=str)
-def test_lock_satisfies_pyproject(requirement):
+def direct(lock):
+    """What pyproject.toml asks for in a lock."""
+    if lock == "uv":
+        return list(group("setup"))
+    dependencies = [Requirement(line) for line in PYPROJECT["project"]["dependencies"]]
+    return [*dependencies, *group("test" if lock == "tests" else "build")]
+
+
+@pytest.mark.parametrize(("lock", "requirement"), [(lock, one) for lock in LOCKS for one in direct(lock)], ids=str)
+def test_lock_satisfies_pyproject(lock, requirement):
     """pyproject.toml was changed and the lock was not made again, by the command in its second line."""
-    versions = [version for name, version, _ in locked() if name == canonicalize_name(requirement.name)]
+    versions = [version for name, version, _ in locked(LOCKS[lock]) if name == canonicalize_name(requirement.name)]
     assert versions, "not in requirements.lock"
     assert all(requirement.specifier.contains(version) for version in versions)
 
 
-def test_lock_is_complete_and_holds_nothing_else():
-    """A package missing from the lock fails under hashes; one that nothing needs is installed by everyone for ever."""
-    needed, left = set(), [(canonicalize_name(r.name), extra) for r in direct() for extra in {"", *r.extras}]
+@pytest.mark.parametrize("lock", LOCKS)
+def test_lock_is_complete_and_holds_nothing_else(lock):
+    """A package missing from the lock is missing for all; one that nothing needs is installed by everyone for ever."""
+    needed, left = set(), [(canonicalize_name(r.name), extra) for r in direct(lock) for extra in {"", *r.extras}]
     while left:
         package = left.pop()
         if package in needed:
@@ -467,21 +836,44 @@ def test_lock_is_complete_and_holds_nothing_else():
         for requirement in map(Requirement, importlib.metadata.requires(name) or []):
             if requirement.marker is None or requirement.marker.evaluate({"extra": extra}):
                 left += [(canonicalize_name(requirement.name), more) for more in {"", *requirement.extras}]
-    assert {name for name, _ in needed} == set(locked_here())
+    assert {name for name, _ in needed} == set(locked_here(LOCKS[lock]))
 
 
-def test_every_locked_package_has_hashes():
-    """One package without a hash, and pip would refuse them all."""
-    text = (ROOT / "requirements.lock").read_text("utf-8")
+def test_tests_have_what_learners_have():
+    """Tests that pass with other versions say nothing of what learners get."""
+    theirs = {(name, version, str(marker)) for name, version, marker in locked(TESTS_LOCK)}
+    assert {(name, version, str(marker)) for name, version, marker in locked(LEARNERS_LOCK)} <= theirs
+
+
+def test_learners_lock_has_no_tools_for_tests():
+    """Playwright alone is 165 MB; pytest comes for lesson 09, which runs pytest-alembic."""
+    names = {name for name, *_ in locked(LEARNERS_LOCK)}
+    assert not names & {"playwright", "nbval", "pytest-xdist", "ruff", "mypy", "import-linter", "coverage", "uv"}
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_the_command_that_makes_a_lock_is_in_it(lock):
+    """The next author made the lock by another command, and every version moved."""
+    command = LOCKS[lock].read_text("utf-8").splitlines()[1]
+    assert command.startswith("#    uv pip compile ")
+    assert command.endswith(f"--generate-hashes --output-file {LOCKS[lock].relative_to(ROOT).as_posix()}")
+    assert (" --constraints requirements.lock " in command) == (lock == "tests")
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_every_locked_package_has_hashes(lock):
+    """One package without a hash, and uv and pip would refuse them all."""
+    text = LOCKS[lock].read_text("utf-8")
     blocks = re.split(r"^(?=[a-z0-9])", text, flags=re.M)[1:]
-    assert len(blocks) == len(list(locked()))
+    assert len(blocks) == len(list(locked(LOCKS[lock])))
     assert not [block.split()[0] for block in blocks if not re.search(r"--hash=sha256:[0-9a-f]{64}\b", block)]
 
 
-def test_installed_versions_are_the_locked_ones():
+@pytest.mark.parametrize("lock", LOCKS)
+def test_installed_versions_are_the_locked_ones(lock):
     """Tests that pass with other versions say nothing of what learners get."""
-    installed = {name: Version(importlib.metadata.version(name)) for name in locked_here()}
-    assert installed == locked_here()
+    wanted = locked_here(LOCKS[lock])
+    assert {name: Version(importlib.metadata.version(name)) for name in wanted} == wanted
 
 
 def test_conda_installs_the_same_lock():
@@ -507,8 +899,9 @@ def test_one_range_of_pythons_everywhere():
     tried = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text("utf-8"))["jobs"]["tests"]["strategy"]["matrix"]["python"]
     assert tried == sorted(tried, key=Version)
     assert tried[0] == lowest
-    assert f"--python-version {lowest} " in (ROOT / "requirements.lock").read_text("utf-8").splitlines()[1]
-    assert f"a 64-bit Python from {tried[0]} to {tried[-1]}" in (ROOT / "scripts/environment.py").read_text("utf-8")
+    for lock in LOCKS.values():
+        assert f"--python-version {lowest} " in lock.read_text("utf-8").splitlines()[1]
+    assert f"a 64-bit Python from {tried[0]} to {tried[-1]}" in (ROOT / "scripts/faults.py").read_text("utf-8")
     for script in ("lab.py", "test.py"):
         text = (ROOT / "scripts" / script).read_text("utf-8")
         assert f"sys.version_info < ({lowest.replace('.', ', ')})" in text
