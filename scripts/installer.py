@@ -13,6 +13,9 @@ from places import DOWNLOADS_MB, LEARNERS_MB, OWN_CACHE, PYTHON, ROOT, SITE_PACK
 from settings import is_on, pip_settings, variables_for_uv
 from steps import printed, run, say
 
+# With -I, variables such as PYTHONWARNINGS cannot stop pip; the log is in UTF-8 anywhere.
+PIP = [str(PYTHON), "-I", "-X", "utf8", "-m", "pip"]
+PIP_OPTIONS = ("--no-input", "--disable-pip-version-check", "--progress-bar", "off", "--no-user")
 # What pip would not do better than uv. In all else pip has the last word: it knows more kinds of index.
 FINAL = ("full", "in use", "not compiled")
 
@@ -34,7 +37,7 @@ def install(lock):
         sizes = dict(re.findall(r"^Downloading (\S+) \(([\d.]+)MiB\)", log, re.M))
         fetched = re.findall(r"^ Downloaded (\S+)", log, re.M)
         done, all_mb = (sum(float(sizes.get(name, 0)) for name in names) for names in (fetched, sizes))
-        return f"fetching {total} packages: {done:.0f} of {all_mb:.0f} MB" if sizes else f"fetching {total} packages"
+        return f"fetching {total} packages" + (f": {done:.0f} of {all_mb:.0f} MB" if sizes else "")
 
     def pip_does(log):
         installing = re.search(r"^Installing collected packages: (.+)$", log, re.M)
@@ -47,7 +50,8 @@ def install(lock):
         name = re.split(r"==|-\d", re.split(r"[/\\]", found[-1])[-1])[0].replace("_", "-") if found else "..."
         return f"fetching {len(found)} of {total}: {name}"
 
-    # The lock is complete, so uv need not look for what its packages need; the hashes are what makes any index safe.
+    # The lock is complete, so uv need not look for what its packages need. To look for the best match in all indexes, as
+    # pip does, is unsafe where a stranger's package may match; here nothing is installed without its hash.
     by_uv = (*arguments, "--no-deps", "--index-strategy", "unsafe-best-match")
     uv(by_uv, uv_does) or pip(arguments, pip_does)
 
@@ -132,11 +136,6 @@ def is_usable(cache):
     there = next(folder for folder in (cache, *cache.parents) if folder.exists())
     shared = there.stat().st_dev == ROOT.stat().st_dev
     return os.access(there, os.W_OK | os.X_OK) and (shared or room.free_mb(there) > LEARNERS_MB)
-
-
-# With -I, variables such as PYTHONWARNINGS cannot stop pip; the log is in UTF-8 anywhere.
-PIP = [str(PYTHON), "-I", "-X", "utf8", "-m", "pip"]
-PIP_OPTIONS = ("--no-input", "--disable-pip-version-check", "--progress-bar", "off", "--no-user")
 
 
 def pip(arguments, doing):

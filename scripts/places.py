@@ -33,7 +33,6 @@ DOWNLOADS_MB = 200
 LARGEST_PACKAGE_MB = 100
 
 
-
 def base_python():
     """The Python that made .venv or will make it: sys.executable may be .venv's own, and goes with it."""
     return sys._base_executable

@@ -62,13 +62,13 @@ def variables_for_uv(pip):
     wanted = {
         "UV_DEFAULT_INDEX": pip.get("index-url"),
         "UV_INDEX": " ".join(pip.get("extra-index-url", "").split()),
-        "UV_FIND_LINKS": ",".join(link for link in pip.get("find-links", "").split() if "://" in link or Path(link).exists()),
+        "UV_FIND_LINKS": ",".join(filter(is_there, pip.get("find-links", "").split())),
         "UV_INSECURE_HOST": " ".join(pip.get("trusted-host", "").split()),
         "UV_HTTP_TIMEOUT": pip.get("timeout") or pip.get("default-timeout"),
         "UV_HTTP_RETRIES": pip.get("retries"),
         "UV_KEYRING_PROVIDER": "subprocess" if pip.get("keyring-provider") in ("import", "subprocess") else None,
         "UV_CACHE_DIR": os.path.join(pip["cache-dir"], "uv") if "cache-dir" in pip else None,
-        "UV_SYSTEM_CERTS": "1",  # as pip does today, so that a company's certificates hold which the system knows
+        "UV_SYSTEM_CERTS": "1",  # as newer pips do: a company's certificates are often known to the system only
     }
     found = {name: value for name, value in wanted.items() if value} | ours
     # What pip was told is surer than what holds for all programs: pip has just fetched uv that way.
@@ -79,8 +79,14 @@ def variables_for_uv(pip):
         found["SSL_CLIENT_CERT"] = pip["client-cert"]
     if "proxy" in pip:
         found["HTTP_PROXY"] = found["HTTPS_PROXY"] = pip["proxy"]
-        found = {name: value for name, value in found.items() if name.upper() != "NO_PROXY"}  # pip does not look at it then
+        for name in ("NO_PROXY", "no_proxy"):  # pip does not look at it then
+            found.pop(name, None)
     return found
+
+
+def is_there(link):
+    """Whether there is such a folder; of an address only the fetching can tell. uv stops where pip only warns."""
+    return "://" in link or Path(link).exists()
 
 
 def is_on(value):
