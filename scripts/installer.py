@@ -53,15 +53,18 @@ def install(lock):
     # The lock is complete, so uv need not look for what its packages need. To look for the best match in all indexes, as
     # pip does, is unsafe where a stranger's package may match; here nothing is installed without its hash.
     by_uv = (*arguments, "--no-deps", "--index-strategy", "unsafe-best-match")
-    uv(by_uv, uv_does) or pip(arguments, pip_does)
+    if not uv(by_uv, uv_does):
+        room.check(tempfile.gettempdir(), DOWNLOADS_MB)
+        pip(arguments, pip_does)
 
 
 def install_own(packages):
     """This repository's own packages, as they are in the clone."""
     for package in packages:
         arguments = ("--no-deps", "--no-build-isolation", "--editable", package)
-        doing = functools.partial(constantly, f"installing {package}")
-        uv(("--reinstall", *arguments), doing) or pip(arguments, doing)
+        doing = functools.partial(constantly, f"installing the package in {(ROOT / package).resolve().name}")
+        if not uv(("--reinstall", *arguments), doing):
+            pip(arguments, doing)
 
 
 def constantly(words, _):
@@ -140,7 +143,6 @@ def is_usable(cache):
 
 def pip(arguments, doing):
     """Install by .venv's own pip, untouched by the person's settings for other installs."""
-    room.check(tempfile.gettempdir(), DOWNLOADS_MB)
     run([*PIP, "install", *PIP_OPTIONS, *arguments], doing)
 
 
