@@ -8,7 +8,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LEARNERS_LOCK = ROOT / "requirements.lock"
 TESTS_LOCK = ROOT / "tests" / "requirements.lock"  # the learners' packages, and those that only tests need
 UV_LOCK = ROOT / "scripts" / "requirements.lock"
-PACKAGES = (".",)  # the folders of this repository's own packages, each after those that it needs
+PACKAGES = ("src/migration_xray", ".")  # the folders of this repository's own packages, each after those that it needs
 
 VENV = ROOT / ".venv"
 if os.name == "nt":
