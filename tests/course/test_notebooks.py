@@ -18,7 +18,7 @@ from tests.secondrun import is_answer, named_file
 from migration_lab.author.refresh import execute, main, normalised, sanitizer
 from migration_lab.course.manifest import Lesson, exercises, lessons
 from migration_lab.paths import NOTEBOOKS
-from migration_lab.pictures.schema import Schema, Table, diff, snapshot
+from migration_lab.pictures import Schema, Table, diff, snapshot
 from migration_lab.workspace import Workspace
 
 LESSONS = list(lessons().values())
@@ -45,7 +45,7 @@ def text(output) -> str:
 PROBE = """
 def _look():
     import json, psycopg
-    from migration_lab.pictures.schema import snapshot
+    from migration_lab.pictures import snapshot
     with psycopg.connect(autocommit=True) as session:
         session.execute("SET lock_timeout = '1s'")
         try:

@@ -22,7 +22,7 @@ from migration_lab.cli import main
 from migration_lab.course.manifest import find_exercise
 from migration_lab.course.take_home import FILES, write_project
 from migration_lab.files import content_digest, files_in
-from migration_lab.pictures.schema import diff, snapshot
+from migration_lab.pictures import diff, snapshot
 from migration_lab.server.postgres import environment
 from migration_xray.trace import Trace
 from migration_xray.watch.events import watching

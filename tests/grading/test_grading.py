@@ -30,7 +30,7 @@ from migration_lab.course.manifest import find_exercise
 from migration_lab.course.progress import Progress, report
 from migration_lab.files import content_digest, files_in
 from migration_lab.grading import grader as grading
-from migration_lab.pictures.schema import snapshot
+from migration_lab.pictures import snapshot
 from migration_lab.runner import Runner, forked
 from migration_lab.server import startstate
 from migration_lab.server.embedded import Embedded

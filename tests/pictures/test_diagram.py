@@ -12,9 +12,9 @@ from xml.etree import ElementTree
 
 import pytest
 
+from migration_lab.pictures import Schema, snapshot
 from migration_lab.pictures.diagram import EMPTY, FILLS, Diagram
 from migration_lab.pictures.drawing import FONT_SIZE
-from migration_lab.pictures.schema import Schema, snapshot
 
 SHOP = """
 CREATE TYPE mood AS ENUM ('sad', 'ok');
@@ -214,7 +214,7 @@ def test_the_same_schemas_give_the_same_bytes(looks):
     """Stored notebooks would change with each run, and nbval would call a true output untrue."""
     before, after = looks
     code = (
-        "import json, sys; from migration_lab.pictures.diagram import Diagram; from migration_lab.pictures.schema import Schema;"
+        "import json, sys; from migration_lab.pictures import Diagram, Schema;"
         "before, after = map(Schema.from_dict, json.load(sys.stdin)); diagram = Diagram(after, before);"
         "sys.stdout.reconfigure(encoding='utf-8'); print(diagram, diagram._repr_svg_(), sep='\\n')"
     )

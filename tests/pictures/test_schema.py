@@ -17,7 +17,7 @@ import psycopg
 import pytest
 from conftest import programs
 
-from migration_lab.pictures.schema import Schema, diff, snapshot
+from migration_lab.pictures import Schema, diff, snapshot
 from migration_lab.server import startstate
 from migration_lab.server.postgres import environment
 

@@ -19,7 +19,7 @@ from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from tests.waiting import wait_until
 from tests.xray.stage import Stage, on_stage
 
-from migration_lab.pictures import schema
+from migration_lab.pictures import snapshot
 from migration_lab.server.embedded import Embedded
 from migration_lab.server.postgres import environment, server
 from migration_lab.workspace import Workspace
@@ -300,7 +300,7 @@ def test_the_same_schema_with_and_without(stage, seed):
         stage.reset()
         stage.migration(body)
         (stage.watch if watched else stage.run)()
-        results.append((schema.snapshot(stage.session).to_dict(), stage.session.execute(contents).fetchone()))
+        results.append((snapshot(stage.session).to_dict(), stage.session.execute(contents).fetchone()))
     assert results[0] == results[1]
     assert results[0][0]["tables"], "a history that made nothing would show nothing"
 

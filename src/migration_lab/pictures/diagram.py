@@ -20,8 +20,9 @@ from textwrap import wrap
 from typing import Any
 from xml.sax.saxutils import escape
 
+from .changes import diff
 from .drawing import AT_END, BOLD, CELL, GONE, INK, LINE, MARGIN, PALE, PAPER, cells, padded, svg, text, visible
-from .schema import Column, Constraint, Schema, Table, Type, diff
+from .schema import Column, Constraint, Schema, Table, Type
 
 EMPTY = "There are no tables yet."
 SIGNS = {"added": "+", "removed": "-", "changed": "~", "": " "}

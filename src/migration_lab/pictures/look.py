@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from migration_lab.course import Opened
 
+from .catalogs import snapshot
 from .diagram import Diagram
-from .schema import Schema, snapshot
+from .schema import Schema
 
 
 def schema_diagram(opened: Opened) -> Diagram:
