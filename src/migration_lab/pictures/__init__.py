@@ -2,8 +2,7 @@
 
 from .catalogs import snapshot
 from .changes import diff
-from .diagram import Diagram
-from .look import schema_diagram
+from .diagram import Diagram, schema_diagram
 from .revisions import Graph, revision_graph
 from .schema import Schema, Table
 
