@@ -1,9 +1,10 @@
 """Pictures: the schema, what changed in it, and the graph of revisions."""
 
+from . import drawing
 from .catalogs import snapshot
 from .changes import diff
 from .diagram import Diagram, schema_diagram
 from .revisions import Graph, revision_graph
 from .schema import Schema, Table
 
-__all__ = ["Diagram", "Graph", "Schema", "Table", "diff", "revision_graph", "schema_diagram", "snapshot"]
+__all__ = ["Diagram", "Graph", "Schema", "Table", "diff", "drawing", "revision_graph", "schema_diagram", "snapshot"]
