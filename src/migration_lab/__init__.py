@@ -41,6 +41,6 @@ def compare(ways: dict[str, Felt | list[Felt]], rows_wrong: Sequence[int] | None
 
 def load_ipython_extension(ipython) -> None:
     """Register the lab's magics and a ready ``%sql`` in this kernel."""
-    from migration_lab.notebook import magics
+    from migration_lab.notebook import register
 
-    magics.register(ipython)
+    register(ipython)
