@@ -26,7 +26,15 @@ import psutil
 from psycopg import sql
 
 from migration_lab import grading
-from migration_lab.course import Exercise, exercises, find_exercise, find_lesson, lay_files, open_place
+from migration_lab.course import (
+    Exercise,
+    exercises,
+    find_exercise,
+    find_lesson,
+    lay_files,
+    open_place,
+    refresh_notebooks,
+)
 from migration_lab.files import files_in, write_whole
 from migration_lab.paths import NOTEBOOKS, ROOT
 from migration_lab.runner import Runner
@@ -139,7 +147,7 @@ def setup() -> Iterator[list[Timed]]:
 @contextmanager
 def start() -> Iterator[list[Timed]]:
     with learner() as (workspace, _):
-        workspace.refresh_notebooks()
+        refresh_notebooks(workspace)
 
         def ours() -> float:
             Embedded(workspace).stop()
