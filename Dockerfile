@@ -12,6 +12,7 @@ RUN pip install --no-cache-dir --no-deps --no-build-isolation -e . \
  && python -c "from migration_lab.jupyterlab import settle; settle()"
 
 USER lab
-ENV LAB_WORK=/work
+# LAB_ADDRESS is where a browser outside the container finds JupyterLab. `lab start` prints it, with little log after it.
+ENV LAB_WORK=/work LAB_ADDRESS=http://localhost:8888
 EXPOSE 8888
-CMD ["lab", "start", "--no-browser", "--ip=0.0.0.0", "--port=8888"]
+CMD ["lab", "start", "--no-browser", "--ip=0.0.0.0", "--port=8888", "--log-level=WARN"]

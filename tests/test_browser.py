@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import re
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from conftest import drop_databases
@@ -104,6 +106,35 @@ def test_the_first_lesson_opens_by_itself_and_nothing_is_asked(site, stranger):
     expect(stranger.locator(QUESTIONS)).to_have_count(0)
     assert "token" not in stranger.url
     assert "PostgreSQL" in notebook.cell("%load_ext").run()
+
+
+# What a web page would do to get a terminal; gives whether one opened.
+DRIVE_BY = """async ([lab, token]) => {
+    const terminals = `${lab}/api/terminals?token=${token}`;
+    await fetch(terminals, {method: "POST", mode: "no-cors"}).catch(() => null);
+    return await new Promise(done => {
+        const socket = new WebSocket(`${lab.replace("http", "ws")}/terminals/websocket/1?token=${token}`);
+        socket.onopen = () => done(true);
+        socket.onerror = () => done(false);
+    });
+}"""
+
+
+def test_a_web_page_that_knows_the_token_gets_no_terminal(site, stranger):
+    """The lab runs any program for whoever gets in, and a browser sends requests to this machine for any web page.
+
+    The page here is another program's on this machine: of pages from elsewhere, a new Chromium asks its user first.
+    """
+    lab, token = re.fullmatch(r"(http://[^/]+)/\S+token=(\w+)", site.address).groups()
+    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as other:
+        threading.Thread(target=other.serve_forever, daemon=True).start()
+        stranger.goto(f"http://127.0.0.1:{other.server_port}/")
+        got_in = stranger.evaluate(DRIVE_BY, [lab, token])
+        other.shutdown()
+    assert not got_in
+    stranger.goto(f"{lab}/lab?token={token}")
+    assert stranger.evaluate("async () => await (await fetch('/api/terminals')).json()") == []
+    assert stranger.evaluate(DRIVE_BY, [lab, token]), "this proves nothing: the lab's own page gets no terminal either"
 
 
 def test_every_cell_runs_and_no_other_fails_than_is_meant_to(played):

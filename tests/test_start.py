@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -13,9 +14,11 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from contextlib import contextmanager
+from pathlib import Path
 
 import psutil
 import pytest
+import websocket
 from jupyter_client import BlockingKernelClient
 from tests.waiting import wait_until
 
@@ -40,9 +43,10 @@ class Site(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *_):
         return None
 
-    def get(self, path, token=None, body=None):
+    def get(self, path, token=None, body=None, **headers):
         """(status, where it leads, what it says)"""
-        request = urllib.request.Request(self.root + path, body and json.dumps(body).encode())
+        body = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.root + path, body, headers)
         if token:
             request.add_header("Authorization", f"token {token}")
         try:
@@ -56,6 +60,16 @@ class Site(urllib.request.HTTPRedirectHandler):
         status, _, said = self.get(path, self.token, body)
         assert status in (200, 201), said
         return json.loads(said)
+
+    def shakes_hands(self, path, origin):
+        """Whether a WebSocket that has the token opens for a page of this origin."""
+        at = f"ws{self.root.removeprefix('http')}{path}?token={self.token}"
+        try:
+            websocket.create_connection(at, origin=origin, timeout=60).close()
+        except websocket.WebSocketBadStatusException as refusal:
+            assert refusal.status_code == 403
+            return False
+        return True
 
 
 def address(process):
@@ -138,6 +152,93 @@ def test_nobody_gets_in_without_the_token(served):
     assert status == 302 and leads_to.startswith("/login")
     listening = {at.laddr.ip for at in served.process.net_connections("tcp") if at.status == psutil.CONN_LISTEN}
     assert listening <= {"127.0.0.1", "::1"}, "other hosts reach it"
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", "http://localhost:1", "null"])
+def test_a_page_of_another_site_gets_nothing_even_with_the_token(served, origin):
+    """Jupyter itself asks for no Origin where the token is right: a page that knew the token had a terminal here.
+
+    "null" is what a browser sends for a frame in a sandbox; another port of this machine may be another user's.
+    """
+    terminal = served.json("/api/terminals", {})["name"]
+    before = served.json("/api/terminals")
+    with_token = f"?token={served.token}"
+    # A browser sends these without asking first; what they say it shows to nobody, but they would have been done.
+    assert served.get(f"/api/terminals{with_token}", body={}, Origin=origin)[0] == 404
+    assert served.get("/api/terminals", served.token, body={}, Origin=origin)[0] == 404
+    assert served.json("/api/terminals") == before, "it was refused and done"
+    assert not served.shakes_hands(f"/terminals/websocket/{terminal}", origin)
+    assert served.get(f"/api/contents{with_token}", Origin=origin)[0] == 404
+    assert served.get(f"/files/images/the_lab.svg{with_token}", Origin=origin)[1].startswith("/login"), "files are read"
+
+
+def test_its_own_pages_and_programs_work_with_the_token(served):
+    """What is refused to other sites is what JupyterLab itself does all the time."""
+    assert served.get(f"/api/contents?token={served.token}", Origin=served.root)[0] == 200
+    status, _, said = served.get(f"/api/terminals?token={served.token}", body={}, Origin=served.root)
+    assert status == 200
+    for origin in (served.root, None):
+        assert served.shakes_hands(f"/terminals/websocket/{json.loads(said)['name']}", origin)
+
+
+@pytest.fixture(scope="module")
+def contained(settings, tmp_path_factory):
+    """A JupyterLab as the image starts it, which listens for everybody and is published at another address."""
+    port = free_port()
+    here = {"LAB_WORK": str(tmp_path_factory.mktemp("contained") / "work"), "LAB_ADDRESS": f"http://localhost:{port}"}
+    for name in ("LAB_TOKEN", "JUPYTER_TOKEN", "JUPYTER_TOKEN_FILE"):
+        assert name not in os.environ, f"{name} is set, and these tests are about a lab without it"
+
+    def begin(**more):
+        command = [sys.executable, "-m", "migration_lab", "start", "--no-browser", "--ip=0.0.0.0", f"--port={port}"]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "encoding": "utf-8"}
+        process = subprocess.Popen([*command, "--log-level=WARN"], env=os.environ | settings | here | more, **pipes)
+        begun.append(process)
+        site = Site(address(process))
+        site.work, site.end = Path(here["LAB_WORK"]), lambda: end(process)
+        return site
+
+    begun, begin.address = [], here["LAB_ADDRESS"]
+    yield begin
+    for process in begun:
+        process.kill()
+        process.communicate()
+
+
+def test_a_container_keeps_a_random_token_and_prints_the_whole_address(contained):
+    """Its token was in docker-compose.yml, for every web page to know. One that is new each day breaks bookmarks."""
+    first = contained()
+    kept = first.work / ".lab" / "token"
+    assert (first.root, first.path) == (contained.address, "/lab")
+    assert re.fullmatch(r"[0-9a-f]{48}", first.token) and kept.read_text() == first.token
+    assert os.name == "nt" or stat.S_IMODE(kept.stat().st_mode) == 0o600, "other users of the machine can read it"
+    assert first.get("/api/contents")[0] == 403
+    assert first.get("/api/contents/.lab/token", first.token)[0] == 404, "it is shown among the learner's files"
+    first.end()
+    again = contained()
+    assert again.token == first.token
+    again.end()
+    chosen = contained(LAB_TOKEN="chosen")
+    assert chosen.token == "chosen" and chosen.json("/api/contents")
+    chosen.end()
+
+
+def test_a_container_answers_to_this_machine_alone(contained):
+    """A site can let its name lead to 127.0.0.1, and is then in a browser's eyes of one origin with the lab.
+
+    With --ip=0.0.0.0 Jupyter looks at no Host, and the image says --ip=0.0.0.0, or nothing could be published.
+    """
+    site = contained()
+    port = site.root.rpartition(":")[2]
+    for host in ("localhost", "127.0.0.1", "[::1]"):
+        assert site.get("/api/contents", site.token, Host=f"{host}:{port}")[0] == 200
+    for host in ("evil.example", "localhost.evil.example", "0.0.0.0", "10.0.0.1"):
+        own = {"Host": f"{host}:{port}", "Origin": f"http://{host}:{port}"}
+        assert site.get("/api/contents", site.token, **own)[0] == 403
+        assert site.get("/api/terminals", site.token, body={}, **own)[0] == 403
+    assert site.get("/api/terminals", site.token, body={}, Origin="http://evil.example")[0] == 404
+    assert site.json("/api/terminals") == []
+    site.end()
 
 
 def test_it_asks_no_questions(served):

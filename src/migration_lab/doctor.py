@@ -155,11 +155,12 @@ def docker() -> Iterator[Finding]:
     """Looks only: ``up`` might fetch an image, or make the container anew and end its sessions."""
     from migration_lab.server import compose, is_free, postgres
 
-    where = compose.address()
-    port = where["port"]
+    port = compose.port()
     health = compose.health(port)
-    if health == "healthy":
+    if where := compose.address():
         yield from answers("docker", postgres.as_url(**where))
+    elif health == "healthy":
+        yield Finding(True, "The container of PostgreSQL is an older docker-compose.yml's; the next start replaces it")
     elif health != "exited":
         mend = "Try again in a moment." if health == "starting" else "`docker compose logs postgres` has the rest."
         yield Finding(False, f"PostgreSQL in Docker is {health}; it said: {compose.last_words()}", mend)

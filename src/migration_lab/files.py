@@ -12,14 +12,14 @@ LEFT_OUT = {"__pycache__", ".ipynb_checkpoints", ".laid"}  # what programs leave
 IGNORED = shutil.ignore_patterns(*LEFT_OUT)
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str, mode: int = 0o644) -> None:
     """Write a file so that a reader, or a full disk, never sees half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     try:
         with open(handle, "w", encoding="utf-8", newline="\n") as file:
             file.write(text)
-        os.chmod(name, 0o644)
+        os.chmod(name, mode)
         os.replace(name, path)
     except BaseException as error:
         os.unlink(name)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import socket
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from migration_lab import quick  # noqa: F401
 from migration_lab.files import write_whole
@@ -53,8 +54,17 @@ def _serve(workspace: Workspace, arguments: list[str]) -> int:
     os.environ["PATH"] = search_path(workspace)
     from jupyterlab.labapp import main
 
+    from .identity import OwnPages
+
     # A default page, not a file to open: it holds without a browser too, as in Docker.
     ours = ["--LabApp.default_url=/lab/tree/00_start_here.ipynb", f"--ServerApp.root_dir={workspace.path}"]
+    ours.append(f"--ServerApp.identity_provider_class={OwnPages.__module__}.{OwnPages.__qualname__}")
+    if not any("allow_remote_access" in argument for argument in arguments):
+        # With --ip=0.0.0.0, as in a container, Jupyter accepts any Host, and a site can let its name lead to 127.0.0.1.
+        ours.append("--ServerApp.allow_remote_access=False")
+    token = _choose_token(workspace)
+    if token and (outside := os.environ.get("LAB_ADDRESS")):  # JupyterLab knows only its address inside the container
+        print(f"Migration Lab is starting. Open {_page(token, outside)}", flush=True)
     if sys.platform != "win32" and os.geteuid() == 0:
         ours.append("--allow-root")  # as in many containers; a server of root's own is no more open than any other
     if sys.platform != "win32":
@@ -93,8 +103,30 @@ def serving(folder: Path) -> str | None:
 
     for server in list_running_servers():
         if Path(server["root_dir"]) == folder and _answers(server["url"]):
-            return f"{server['url']}lab?token={server['token']}"
+            return _page(server["token"], os.environ.get("LAB_ADDRESS") or server["url"])
     return None
+
+
+def _choose_token(workspace: Workspace) -> str | None:
+    """Give JupyterLab the token in LAB_TOKEN, or in a container a random one that is kept for the next start.
+
+    Returns the token. Without LAB_TOKEN and outside a container it is None: JupyterLab makes one at each start.
+    """
+    if token := os.environ.get("LAB_TOKEN") or os.environ.get("JUPYTER_TOKEN"):
+        os.environ["JUPYTER_TOKEN"] = token
+        return token
+    if not os.environ.get("LAB_ADDRESS"):
+        return None
+    kept = workspace.state / "token"
+    if not kept.exists():
+        write_whole(kept, secrets.token_hex(24), mode=0o600)
+    os.environ["JUPYTER_TOKEN_FILE"] = str(kept)
+    return kept.read_text(encoding="utf-8")
+
+
+def _page(token: str, address: str) -> str:
+    """The page that a browser opens."""
+    return f"{address.rstrip('/')}/lab?token={quote(token)}"
 
 
 def _answers(url: str) -> bool:

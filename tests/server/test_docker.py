@@ -27,7 +27,7 @@ from migration_lab.grading import grader as grading
 from migration_lab.paths import ROOT
 from migration_lab.server import compose
 from migration_lab.server.embedded import free_port
-from migration_lab.server.postgres import server
+from migration_lab.server.postgres import as_url, server
 from migration_lab.workspace import Workspace
 from migration_xray.connection import connect, libpq_url
 from migration_xray.errors import UserError
@@ -35,7 +35,6 @@ from migration_xray.errors import UserError
 pytestmark = pytest.mark.docker
 PROJECT = f"migration-lab-tests-{os.getpid()}"
 IMAGES = (f"{PROJECT}-lab", f"{PROJECT}_lab")  # the service's image by Compose v2's name, and by the older one's
-TOKEN = "a-token-of-the-tests"
 
 
 def missing():
@@ -63,7 +62,6 @@ def project():
         "COMPOSE_PROJECT_NAME": PROJECT,
         "LAB_POSTGRES_PORT": str(free_port()),
         "LAB_PORT": str(free_port()),
-        "LAB_TOKEN": TOKEN,
         "LAB_POSTGRES": "docker",
     }
     with pytest.MonkeyPatch.context() as patch:
@@ -78,7 +76,8 @@ def project():
 @pytest.fixture
 def learner(project, tmp_path, monkeypatch):
     """A learner who chose docker, in a folder of their own."""
-    monkeypatch.delenv("LAB_POSTGRES_PASSWORD", raising=False)
+    for name in ("LAB_POSTGRES_PASSWORD", "LAB_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
     for name, value in project.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("LAB_WORK", str(tmp_path / "Zoë's work"))
@@ -111,7 +110,7 @@ def test_it_comes_up_healthy_on_loopback_alone(learner):
 
 
 def test_it_asks_for_a_password_by_scram(learner):
-    """Every program on the machine reaches the port."""
+    """Every program on the machine reaches the port, and could read a password in docker-compose.yml."""
     url = server().url
     with connect(url) as session:
         stored = session.execute("SELECT rolpassword FROM pg_authid WHERE rolname = 'lab'").fetchone()[0]
@@ -120,19 +119,21 @@ def test_it_asks_for_a_password_by_scram(learner):
     assert methods == [("scram-sha-256",)]
     with pytest.raises(psycopg.OperationalError, match="no password supplied"):
         psycopg.connect(libpq_url(url.set(password="")), passfile=os.devnull)
+    assert re.fullmatch("[0-9a-f]{48}", url.password), "it is not random"
+    assert url.password not in compose.run("docker", "inspect", container()) + compose.run("docker", "top", container())
 
 
 def test_a_second_start_leaves_the_container_alone(learner, monkeypatch):
-    """`up` after a change of settings makes the container anew and ends every kernel's session; each %lesson did it."""
-    with connect(server().url) as session:
+    """`up` after a change of settings makes the container anew and ends every kernel's session; each %lesson did it.
+
+    The container says which password it has, so that nobody is shut out by what LAB_POSTGRES_PASSWORD says meanwhile.
+    """
+    url = server().url
+    with connect(url) as session:
         before = container()
         monkeypatch.setenv("LAB_POSTGRES_PASSWORD", "another")
-        with pytest.raises(UserError, match="password or the role is wrong.*LAB_POSTGRES_PASSWORD.*down --volumes"):
-            server()
-        (sentence,) = wrong()
-        assert "the password or the role is wrong" in sentence
-        monkeypatch.delenv("LAB_POSTGRES_PASSWORD")
-        server()
+        assert server().url == url
+        assert wrong() == []
         assert container() == before
         assert session.execute("SELECT 1").fetchone() == (1,)
 
@@ -148,22 +149,61 @@ def test_a_lesson_and_an_exercise_run_there(learner, lab, project):
     assert grading.check(exercise, learner).outcome is Outcome.PASSED
 
 
-def test_the_volume_outlives_the_container_and_keeps_its_password(learner, monkeypatch):
+def test_the_volumes_outlive_the_container_and_its_password_can_change(learner, monkeypatch):
     """Images from 18 on keep their data one folder up: at the old place a volume stays empty, and `down` loses all.
 
-    The password is the volume's from its first start, so a new one in the environment shuts its owner out.
+    The role's password is stored in the data, so a new one in the environment shut its owner out.
     """
     with connect(server().url) as session:
         session.execute("CREATE TABLE kept AS SELECT 1")
-    (mount,) = inspected()["Mounts"]
-    assert (mount["Type"], mount["Name"], mount["Destination"]) == ("volume", f"{PROJECT}_postgres", "/var/lib/postgresql")
-    compose.compose("down")
-    monkeypatch.setenv("LAB_POSTGRES_PASSWORD", "another")
-    with pytest.raises(UserError, match="keeps the password that its volume was made with"):
-        server()
-    monkeypatch.delenv("LAB_POSTGRES_PASSWORD")
+    mounts = {(mount["Type"], mount["Name"], mount["Destination"]) for mount in inspected()["Mounts"]}
+    assert mounts == {
+        ("volume", f"{PROJECT}_postgres", "/var/lib/postgresql"),
+        ("volume", f"{PROJECT}_password", "/run/migration-lab"),
+    }
+    chosen = "it's-a-p@ss/w:rd?#%20\\"
+    first = server().url.password
+    for given, expected in ((None, first), (chosen, chosen), (None, chosen)):
+        compose.compose("kill", "postgres")  # with its lock file left behind
+        compose.compose("down")
+        if given:
+            monkeypatch.setenv("LAB_POSTGRES_PASSWORD", given)
+        else:
+            monkeypatch.delenv("LAB_POSTGRES_PASSWORD", raising=False)
+        url = server().url
+        assert url.password == expected
+        with connect(url) as session:
+            assert session.execute("TABLE kept").fetchone() == (1,)
+
+
+OLDER = """
+services:
+  postgres:
+    image: postgres:18
+    environment: {POSTGRES_USER: lab, POSTGRES_PASSWORD: migration-lab, POSTGRES_DB: postgres}
+    ports: ["127.0.0.1:${LAB_POSTGRES_PORT}:5432"]
+    volumes: ["postgres:/var/lib/postgresql"]
+    healthcheck: {test: pg_isready --host 127.0.0.1 --username lab --dbname postgres, interval: 1s}
+volumes: {postgres: {}}
+"""
+
+
+def test_a_server_with_the_old_known_password_gets_a_random_one(learner, monkeypatch, tmp_path):
+    """Everybody's was "migration-lab". Who pulls a newer course keeps the lessons' databases, and not that password."""
+    compose.compose("down", "--volumes")
+    (tmp_path / "docker-compose.yml").write_text(OLDER)
+    with monkeypatch.context() as older:
+        older.setattr(compose, "ROOT", tmp_path)
+        compose.compose("up", "-d", "postgres")
+        wait_until(lambda: compose.health(compose.port()) == "healthy")
+    old = as_url("127.0.0.1", compose.port(), "lab", "migration-lab")
+    with connect(old) as session:
+        session.execute("CREATE TABLE kept AS SELECT 1")
+    assert wrong() == []
     with connect(server().url) as session:
         assert session.execute("TABLE kept").fetchone() == (1,)
+    with pytest.raises(UserError, match="the password or the role is wrong"):
+        connect(old)
 
 
 def test_two_lessons_opened_at_the_same_moment_share_one_first_start(learner, lab, project):
@@ -244,10 +284,11 @@ def test_a_closed_socket_is_told_so(learner, monkeypatch):
 # The service lab
 
 
-def get(path, token=""):
+def get(path, token="", body=None, **headers):
     """(status, what it says) of the lab's JupyterLab, once it answers."""
-    headers = {"Authorization": f"token {token}"} if token else {}
-    request = urllib.request.Request(f"http://127.0.0.1:{os.environ['LAB_PORT']}{path}", headers=headers)
+    if token:
+        headers["Authorization"] = f"token {token}"
+    request = urllib.request.Request(f"http://127.0.0.1:{os.environ['LAB_PORT']}{path}", body, headers)
     deadline = time.monotonic() + 120
     while True:
         try:
@@ -258,6 +299,12 @@ def get(path, token=""):
         except OSError:
             assert time.monotonic() < deadline, compose.compose("logs", "--no-color", "lab")
             time.sleep(0.2)
+
+
+def printed_token():
+    """The token in the address that `docker compose up` shows."""
+    page = rf"Migration Lab is starting\. Open http://localhost:{os.environ['LAB_PORT']}/lab\?token=(\w+)\n"
+    return wait_until(lambda: re.search(page, compose.compose("logs", "--no-color", "lab")))[1]
 
 
 def in_lab(*command):
@@ -272,11 +319,17 @@ def test_compose_up_serves_the_course(learner, monkeypatch):
     compose.run("docker", "build", "--network", "host", "--tag", IMAGES[0], "--tag", IMAGES[1], str(ROOT))
     compose.compose("up", "-d", "--no-build", "lab")
 
+    token = printed_token()
     assert get("/api/contents")[0] == 403
-    assert get("/api/contents", "guess")[0] == 403
-    listed = {entry["name"] for entry in json.loads(get("/api/contents", TOKEN)[1])["content"]}
+    assert get("/api/contents", "migration-lab")[0] == 403, "the token that everybody's had is still good"
+    listed = {entry["name"] for entry in json.loads(get("/api/contents", token)[1])["content"]}
     assert {lesson.notebook for lesson in lessons().values()} <= listed
-    notices = json.loads(get("/lab/api/settings/@jupyterlab/apputils-extension:notification", TOKEN)[1])
+    evil = {"Origin": "http://evil.example"}
+    assert get(f"/api/terminals?token={token}", body=b"{}", **evil)[0] == 404, "any web page gets a terminal"
+    assert get(f"/api/terminals?token={token}", body=b"{}", Host="evil.example", **evil)[0] == 403
+    assert json.loads(get("/api/terminals", token)[1]) == []
+    assert in_lab("stat", "-c", "%U %a", "/work/.lab/token").strip() == "lab 600"
+    notices = json.loads(get("/lab/api/settings/@jupyterlab/apputils-extension:notification", token)[1])
     assert notices["schema"]["properties"]["fetchNews"]["default"] == "false"
     bound = inspected("lab")["NetworkSettings"]["Ports"]
     assert bound == {"8888/tcp": [{"HostIp": "127.0.0.1", "HostPort": os.environ["LAB_PORT"]}]}
@@ -285,15 +338,16 @@ def test_compose_up_serves_the_course(learner, monkeypatch):
     opened = in_lab("lab", "open", "00")
     assert re.match(r"Server +PostgreSQL 18\S*, url\nDatabase +lesson_00_\w+\nRevision +0003_orders\n", opened)
     assert server().kind == "docker", "the same server serves people outside"
+    assert server().url.password == "p@ss/w:rd?#%20"
     assert "✘" not in in_lab("lab", "doctor")
 
     in_lab("sh", "-c", "echo mine > /work/notes.txt")
     compose.compose("kill", "lab")
     compose.compose("up", "-d", "--no-build", "lab")
-    assert get("/api/contents/notes.txt", TOKEN)[0] == 200, "a killed lab does not come back"
+    assert get("/api/contents/notes.txt", token)[0] == 200, "a killed lab does not come back"
     compose.compose("rm", "--stop", "--force", "lab")
     compose.compose("up", "-d", "--no-build", "lab")
-    assert json.loads(get("/api/contents/notes.txt", TOKEN)[1])["content"] == "mine\n", "/work is not on the volume"
+    assert json.loads(get("/api/contents/notes.txt", token)[1])["content"] == "mine\n", "/work is not on the volume"
 
     lab = container("lab")
     compose.compose("stop", "lab")

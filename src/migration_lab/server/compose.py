@@ -11,6 +11,8 @@ import time
 from migration_lab.paths import ROOT
 from migration_xray.errors import UserError
 
+PASSWORD = "/run/migration-lab/password"  # where the container keeps it: docker-compose.yml
+FORM = "{{.ID}} {{.State.Status}} {{with .State.Health}}{{.Status}}{{end}} {{json .HostConfig.PortBindings}}"
 HEALTHY_WITHIN = 120  # seconds; a first start also makes the data directory
 
 # What Docker's refusals mean and what to do, by what the engine, Compose or the older docker-compose says.
@@ -33,17 +35,24 @@ REFUSALS = {
 }
 
 
-def address() -> dict:
-    """Where docker-compose.yml publishes the service, by the same variables and defaults as that file."""
-    port = os.environ.get("LAB_POSTGRES_PORT") or "54320"
-    if not port.isdecimal() or not 0 < int(port) < 65536:
-        raise UserError(f'LAB_POSTGRES_PORT is "{port}", which is no port. Set it to a free one, such as 54321.')
-    return {
-        "host": "127.0.0.1",
-        "port": int(port),
-        "user": "lab",
-        "password": os.environ.get("LAB_POSTGRES_PASSWORD") or "migration-lab",
-    }
+def port() -> int:
+    """The port where docker-compose.yml publishes the service, by the same variable and default as that file."""
+    chosen = os.environ.get("LAB_POSTGRES_PORT") or "54320"
+    if not chosen.isdecimal() or not 0 < int(chosen) < 65536:
+        raise UserError(f'LAB_POSTGRES_PORT is "{chosen}", which is no port. Set it to a free one, such as 54321.')
+    return int(chosen)
+
+
+def address() -> dict | None:
+    """{"host", "port", "user", "password"} of the service, once it is healthy.
+
+    None before, and where an older docker-compose.yml made its container, which keeps no password that can be read.
+    """
+    state, container = _found(port())
+    if state != "healthy":
+        return None
+    password = run("docker", "exec", container, "sh", "-c", f"cat {PASSWORD} 2>/dev/null || true")
+    return {"host": "127.0.0.1", "port": port(), "user": "lab", "password": password} if password else None
 
 
 def start() -> dict:
@@ -51,12 +60,12 @@ def start() -> dict:
 
     Raises UserError with what Docker said.
     """
-    where = address()
-    if health(where["port"]) == "healthy":
+    if where := address():
         return where  # `up` takes its time, and after a change of settings makes the container anew: its sessions end
     compose("up", "-d", "postgres")
     deadline = time.monotonic() + HEALTHY_WITHIN
-    while (state := health(where["port"])) != "healthy":
+    while not (where := address()):
+        state = health(port())
         if state == "exited" or time.monotonic() > deadline:
             raise UserError(
                 f"PostgreSQL in Docker did not become ready: Docker calls it {state}, and it said: {last_words()} "
@@ -68,14 +77,18 @@ def start() -> dict:
 
 def health(port: int) -> str:
     """What Docker says of the service's container on this port: "healthy", "starting", "unhealthy" or "exited"."""
+    return _found(port)[0]
+
+
+def _found(port: int) -> tuple[str, str]:
+    """(its health, its id) of the service's container on this port; ("exited", "") where none runs."""
     containers = compose("ps", "-q", "postgres").split()
-    form = "{{.State.Status}} {{if .State.Health}}{{.State.Health.Status}}{{end}} {{json .HostConfig.PortBindings}}"
-    inspected = run("docker", "inspect", "--format", form, *containers) if containers else ""
+    inspected = run("docker", "inspect", "--format", FORM, *containers) if containers else ""
     for line in inspected.splitlines():  # a start that failed may have left one more
-        status, healthy, published = line.split(" ", 2)
+        container, status, healthy, published = line.split(" ", 3)
         if status in ("running", "restarting") and f'"HostPort":"{port}"' in published:
-            return healthy or "starting"
-    return "exited"
+            return healthy or "starting", container
+    return "exited", ""
 
 
 def last_words() -> str:
@@ -116,7 +129,7 @@ def run(*command: str) -> str:
 def _meaning(said: str) -> str:
     for pattern, meaning in REFUSALS.items():
         if re.search(pattern, said):
-            return meaning.format(port=address()["port"])
+            return meaning.format(port=port())
     lines = said.splitlines() or ["nothing"]
     telling = [line for line in lines if re.search(r"(?i)\berror\b", line)] or lines
     return f"Docker said: {telling[-1].strip()}"

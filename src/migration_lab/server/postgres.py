@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from migration_lab.workspace import Workspace
@@ -22,7 +23,6 @@ from migration_xray.connection import (
     UNKNOWN,
     WRONG_PASSWORD,
     NoSession,
-    parse,
     where,
 )
 from migration_xray.errors import UserError
@@ -35,8 +35,7 @@ READY_WITHIN = 30  # seconds: a server that was killed, or met a full disk, firs
 
 # What a refused session means for a learner and what to do, where it is more than any program of PostgreSQL's would say.
 ADVICE = {
-    WRONG_PASSWORD: "Check both. PostgreSQL in Docker keeps the password that its volume was made with: set LAB_POSTGRES_PASSWORD "
-    "to that one, or make the volume anew with `docker compose down --volumes`, which drops the lessons' databases.",
+    WRONG_PASSWORD: "Check both. For PostgreSQL in Docker, `docker compose restart postgres` sets the role's password anew.",
     NO_DATABASE: "End the URL with one that exists, such as /postgres; the course makes databases of its own beside it.",
     FULL: "Shut down kernels that you don't need, then try again.",
     UNKNOWN: "`lab doctor` looks for the cause.",
@@ -154,3 +153,15 @@ def as_url(host: str, port: int, user: str, password: str, database: str = "post
     from sqlalchemy import URL
 
     return URL.create("postgresql+psycopg", user, password, host, port, database)
+
+
+def parse(address: str) -> URL:
+    """The SQLAlchemy URL that a person wrote. Raises UserError where it is not one of PostgreSQL.
+
+    If LAB_DATABASE_URL has no password, it gets the one in the file LAB_POSTGRES_PASSWORD_FILE (docker-compose.yml).
+    """
+    url = connection.parse(address)
+    file = os.environ.get("LAB_POSTGRES_PASSWORD_FILE")
+    if file and url.password is None and address == os.environ.get("LAB_DATABASE_URL"):  # no other server is to get it
+        url = url.set(password=Path(file).read_text("utf-8").rstrip("\r\n"))
+    return url
