@@ -30,6 +30,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pip
+import psutil
 import pytest
 import yaml
 from packaging.requirements import Requirement
@@ -45,7 +46,7 @@ VENV_PYTHON = Path(".venv", "Scripts/python.exe" if os.name == "nt" else "bin/py
 SITE_PACKAGES = Path(".venv", "Lib" if os.name == "nt" else f"lib/{Path(os.__file__).parent.name}", "site-packages")
 STUB = """
 import json, os, sys
-variables = {name: os.environ.get(name) for name in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PATH")}
+variables = {name: os.environ.get(name) for name in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PATH", "LAB_POSTGRES")}
 print(json.dumps({"module": __file__, "arguments": sys.argv[1:], "prefix": sys.prefix, "folder": os.getcwd(), **variables}))
 """
 on_posix = pytest.mark.skipif(os.name == "nt", reason="sends a signal or mounts a disk as POSIX systems do")
@@ -270,6 +271,29 @@ def test_test_script_respects_a_number_of_workers(settled, wheels, given, tmp_pa
     done = handed_over(run(settled[0], variables(wheels), *given, script="test.py", cwd=tmp_path))
     assert done["arguments"] == given
     assert Path(done["folder"]) == settled[0]
+
+
+SECRET = "postgresql://me:secret@host/postgres"
+
+
+@pytest.mark.parametrize("spelling", [["--postgres", SECRET], [f"--postgres={SECRET}"]])
+def test_a_password_is_not_handed_over_as_an_argument(settled, wheels, spelling):
+    """`ps` shows the arguments of each process to every user of the machine, for as long as JupyterLab runs."""
+    lab = handed_over(run(settled[0], variables(wheels), "--port", "8889", *spelling, "a b"))
+    assert lab["arguments"] == ["start", "--port", "8889", "a b"]
+    assert lab["LAB_POSTGRES"] == SECRET
+
+
+@on_posix
+def test_a_password_is_not_shown_while_setting_up(clone, wheels):
+    """A first set-up takes a minute or more."""
+    with start(clone, variables(wheels), "--postgres", SECRET, "--no-browser") as process:
+        assert process.stdout.readline().startswith("Setting up")
+        this = psutil.Process(process.pid)
+        shown = [argument for each in (this, *this.children(recursive=True)) for argument in each.cmdline()]
+        assert str(clone / "scripts" / "lab.py") in shown and "--no-browser" in shown
+        assert SECRET not in shown
+        assert handed_over(subprocess.CompletedProcess([], process.wait(60), *process.communicate()))
 
 
 def test_changed_pyproject_installs_only_this_package(settled, wheels):

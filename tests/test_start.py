@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -19,7 +20,9 @@ from pathlib import Path
 import psutil
 import pytest
 import websocket
+from conftest import drop_databases
 from jupyter_client import BlockingKernelClient
+from sqlalchemy import make_url
 from tests.waiting import wait_until
 
 from migration_lab import jupyterlab as start
@@ -84,13 +87,22 @@ def address(process):
     raise AssertionError("it did not serve:\n" + "".join(lines))
 
 
+def answers(client):
+    """Whether the kernel is ready. On a busy machine its first heartbeat is late, and jupyter_client calls it dead."""
+    try:
+        client.wait_for_ready(timeout=120)
+    except RuntimeError:
+        return False
+    return True
+
+
 @contextmanager
 def talking_to(kernel, settings):
     client = BlockingKernelClient(connection_file=f"{settings['JUPYTER_RUNTIME_DIR']}/kernel-{kernel['id']}.json")
     client.load_connection_file()
     client.start_channels()
     try:
-        client.wait_for_ready(timeout=120)
+        wait_until(lambda: answers(client), 120)
         yield client
     finally:
         client.stop_channels()
@@ -311,6 +323,34 @@ def test_a_start_that_hangs_is_not_waited_for_for_ever(workspace, monkeypatch, c
             start.start([], None)
         holder.communicate(b"\n")
     assert capsys.readouterr().out == "Another `lab start` is under way in this folder; waiting until it answers …\n"
+
+
+@on_posix
+@pytest.mark.parametrize("spelling", [("--postgres", "{}"), ("--postgres={}",), ("--post", "{}")])
+def test_a_password_is_in_no_argument_of_the_lab_or_its_children(settings, running, lab, tmp_path, spelling):
+    """`ps` shows the arguments of each process to every user of the machine, for as long as JupyterLab runs."""
+    settings = settings | {"LAB_WORK": str(tmp_path / "work")}
+    url = settings.pop("LAB_POSTGRES")
+    given = [part.format(url) for part in spelling]
+    serves = lab("start", *given, "--no-browser", f"--port={free_port()}", wait=False, **settings)
+    site = Site(address(serves))
+    assert site.root.endswith(serves.args[-1].rpartition("=")[2]), "the other options were lost"
+    cell = "%load_ext migration_lab\n%lesson 00\n"
+    cell += "import subprocess; subprocess.Popen(['psql', '-c', 'SELECT pg_sleep(60)'])"
+    try:
+        with talking_to(site.json("/api/kernels", {"name": "python3"}), settings) as client:
+            client.execute_interactive(cell, timeout=120)
+            lab_itself = psutil.Process(serves.pid)
+            children = functools.partial(lab_itself.children, recursive=True)
+            psql = wait_until(lambda: [child for child in children() if child.name() == "psql"])
+            family = [lab_itself, *children()]
+            shown = [argument for process in family for argument in process.cmdline()]
+            psql[0].kill()
+        assert any("ipykernel" in argument for argument in shown)
+        assert [argument for argument in shown if make_url(url).password in argument] == []
+    finally:
+        end(serves)
+        drop_databases(running, Workspace(tmp_path / "work"))
 
 
 def test_a_server_that_can_not_be_had_is_told_before_jupyter_starts(settings, lab, tmp_path):

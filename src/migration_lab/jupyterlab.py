@@ -33,6 +33,7 @@ def start(arguments: list[str], postgres: str | None) -> int:
     """
     if postgres:
         os.environ["LAB_POSTGRES"] = postgres
+        _hide(postgres, arguments)
     workspace = Workspace()
     os.environ["LAB_WORK"] = str(workspace.path)
     with _turn(workspace) as url:
@@ -40,6 +41,16 @@ def start(arguments: list[str], postgres: str | None) -> int:
             print(f"Migration Lab is running already: {url}")
             return 0
         return _serve(workspace, arguments)
+
+
+def _hide(postgres: str, arguments: list[str]) -> None:
+    """Begin again without a URL among this process's arguments, where `ps` shows its password to every user.
+
+    Windows shows them to the same user alone, and can't replace a process by another.
+    """
+    if os.name != "nt" and "://" in postgres and any(postgres in argument for argument in sys.argv):
+        command = sys.orig_argv[1 : len(sys.orig_argv) - len(sys.argv) + 1]
+        os.execv(sys.executable, [sys.executable, *command, "start", *arguments])
 
 
 def _serve(workspace: Workspace, arguments: list[str]) -> int:

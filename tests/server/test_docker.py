@@ -18,6 +18,7 @@ import urllib.request
 
 import psycopg
 import pytest
+from tests.waiting import wait_until
 
 from migration_lab import doctor
 from migration_lab.course import lesson
