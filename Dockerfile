@@ -8,7 +8,7 @@ RUN pip install --no-cache-dir --require-hashes -r requirements.lock
 COPY pyproject.toml README.md LICENSE docker-compose.yml ./
 COPY src src
 COPY notebooks notebooks
-RUN pip install --no-cache-dir --no-deps --no-build-isolation -e . \
+RUN pip install --no-cache-dir --no-deps --no-build-isolation -e src/migration_xray -e . \
  && python -c "from migration_lab.jupyterlab import settle; settle()"
 
 USER lab

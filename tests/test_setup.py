@@ -900,13 +900,29 @@ def test_conda_installs_the_same_lock():
     assert (Requirement(python).name, pip, by_pip) == ("python", "pip", {"pip": ["-r requirements.lock"]})
 
 
+def test_binder_installs_the_same_lock():
+    """repo2docker took the Dockerfile: with a folder .binder, it looks for everything there and nowhere else.
+
+    A range of Pythons it does not understand: it took 3.10, which it calls its default.
+    https://repo2docker.readthedocs.io/en/latest/configuration/
+    """
+    binder = ROOT / ".binder"
+    environment = yaml.safe_load((binder / "environment.yml").read_text("utf-8"))
+    python, *others = environment["dependencies"]
+    version = re.fullmatch(r"python=(3\.\d+)", python)[1]
+    assert version in SpecifierSet(PYPROJECT["project"]["requires-python"])
+    assert others == ["pip", {"pip": ["-r ../requirements.lock"]}]
+    assert {file.name for file in binder.iterdir()} == {"environment.yml", "postBuild", "start", "jupyter_server_config.json"}
+
+
 def test_conda_installs_the_package_as_the_scripts_do():
     """postBuild went another way than scripts/environment.py, so Binder had another package, or could not run it."""
-    post_build = ROOT / "postBuild"
-    assert post_build.read_text("utf-8").splitlines()[-1] == (
-        "python -m pip install --no-deps --no-build-isolation -e ."
-    )
-    assert os.name == "nt" or os.access(post_build, os.X_OK)
+    command = "python -m pip install --no-deps --no-build-isolation -e src/migration_xray -e ."
+    post_build = ROOT / ".binder" / "postBuild"
+    assert post_build.read_text("utf-8").splitlines()[-1] == command
+    assert command in (ROOT / "environment.yml").read_text("utf-8")
+    for script in (post_build, post_build.with_name("start")):
+        assert os.name == "nt" or os.access(script, os.X_OK)
 
 
 def test_one_range_of_pythons_everywhere():

@@ -27,6 +27,7 @@ from tests.waiting import wait_until
 
 from migration_lab import jupyterlab as start
 from migration_lab.course.manifest import lessons
+from migration_lab.paths import ROOT
 from migration_lab.server import startstate
 from migration_lab.server.embedded import free_port, is_free
 from migration_lab.workspace import Workspace
@@ -173,12 +174,12 @@ def test_a_page_of_another_site_gets_nothing_even_with_the_token(served, origin)
     "null" is what a browser sends for a frame in a sandbox; another port of this machine may be another user's.
     """
     terminal = served.json("/api/terminals", {})["name"]
-    before = served.json("/api/terminals")
+    before = {each["name"] for each in served.json("/api/terminals")}
     with_token = f"?token={served.token}"
     # A browser sends these without asking first; what they say it shows to nobody, but they would have been done.
     assert served.get(f"/api/terminals{with_token}", body={}, Origin=origin)[0] == 404
     assert served.get("/api/terminals", served.token, body={}, Origin=origin)[0] == 404
-    assert served.json("/api/terminals") == before, "it was refused and done"
+    assert {each["name"] for each in served.json("/api/terminals")} == before, "it was refused and done"
     assert not served.shakes_hands(f"/terminals/websocket/{terminal}", origin)
     assert served.get(f"/api/contents{with_token}", Origin=origin)[0] == 404
     assert served.get(f"/files/images/the_lab.svg{with_token}", Origin=origin)[1].startswith("/login"), "files are read"
@@ -323,6 +324,30 @@ def test_a_start_that_hangs_is_not_waited_for_for_ever(workspace, monkeypatch, c
             start.start([], None)
         holder.communicate(b"\n")
     assert capsys.readouterr().out == "Another `lab start` is under way in this folder; waiting until it answers …\n"
+
+
+@on_posix
+def test_a_jupyter_that_others_start_opens_on_the_first_lesson(settings, lab, running, tmp_path):
+    """On Binder nobody runs `lab start`: its Jupyter began in the clone, without the learner's own copies."""
+    command = [sys.executable, ROOT / ".binder" / "start", "jupyter", "lab", "--no-browser", "--allow-root"]
+    variables = os.environ | settings | {"LAB_WORK": str(tmp_path / "work")}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "encoding": "utf-8"}
+    with subprocess.Popen([*command, f"--port={free_port()}"], cwd=tmp_path, env=variables, **pipes) as process:
+        try:
+            site = Site(address(process))
+            first = next(iter(lessons().values())).notebook
+            assert site.get("/", site.token)[1].startswith(f"/lab/tree/{first}")
+            listed = {entry["name"] for entry in site.json("/api/contents")["content"]}
+            assert {lesson.notebook for lesson in lessons().values()} <= listed
+            said = []
+            with talking_to(site.json("/api/kernels", {"name": "python3"}), settings) as client:
+                cell = "!psql --version\n!alembic --version\n%load_ext migration_lab\n%lesson 00"
+                hear = lambda output: said.append(output["content"].get("text", ""))  # noqa: E731
+                client.execute_interactive(cell, timeout=120, output_hook=hear)
+            assert re.search(r"psql \(PostgreSQL\) .*alembic 1.*\nDatabase +lesson_00", "".join(said), re.S), said
+        finally:
+            process.terminate()
+            drop_databases(running, Workspace(tmp_path / "work"))
 
 
 @on_posix

@@ -54,15 +54,11 @@ def _hide(postgres: str, arguments: list[str]) -> None:
 
 
 def _serve(workspace: Workspace, arguments: list[str]) -> int:
-    from migration_lab.course import refresh_notebooks
-    from migration_lab.server import search_path, server
+    from migration_lab.server import server
 
     running = server(workspace=workspace)
     print(f"{running} is ready; your files are in {workspace.path}", flush=True)
-    for sentence in refresh_notebooks(workspace):
-        print(sentence)
-    settle()
-    os.environ["PATH"] = search_path(workspace)
+    prepare(workspace)
     from jupyterlab.labapp import main
 
     from .identity import OwnPages
@@ -82,6 +78,18 @@ def _serve(workspace: Workspace, arguments: list[str]) -> int:
         # Without a terminal of its own, JupyterLab opens login shells, and these make a PATH that lacks our programs.
         ours.append(f"--ServerApp.terminado_settings={dict(shell_command=[os.environ.get('SHELL') or 'sh'])}")
     return main([*ours, *arguments]) or 0
+
+
+def prepare(workspace: Workspace) -> None:
+    """Get ready for a JupyterLab: write the notebooks and its defaults, and put the programs on the PATH."""
+    from migration_lab.course import refresh_notebooks
+    from migration_lab.server import search_path
+
+    os.environ["LAB_WORK"] = str(workspace.path)
+    for sentence in refresh_notebooks(workspace):
+        print(sentence)
+    settle()
+    os.environ["PATH"] = search_path(workspace)
 
 
 @contextmanager
