@@ -274,6 +274,18 @@ def test_a_prepared_statement_of_an_old_schema_fails_once_and_is_made_anew(users
     assert felt.samples[-1].error is None
 
 
+def test_errors_between_successes_are_the_only_errors(users, project, on):
+    """Two of an application's three statements fail. After two errors in a row, the third statement failed too, with
+    26000 (prepared statement does not exist): the server had dropped it, and psycopg went on to use its name."""
+    fails = "-- read\nSELECT full_name FROM users WHERE id = :id;\n"
+    works = "-- read\nSELECT id, email FROM users WHERE id = :id;\n"
+    (project / "app" / "mixed.sql").write_text(fails + fails + works, encoding="utf-8")
+    with on(users, "users", apps=["mixed"], project=project) as load:
+        time.sleep(0.3)
+    assert [(one.app, one.sqlstate) for one in load.felt.refusals] == [("mixed", "42703")]
+    assert load.felt.errors["42703"] < len(load.felt.samples), "no success between the errors: this test shows nothing"
+
+
 def test_a_session_whose_connection_dies_counts_an_error_and_comes_back(users, on):
     query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE (application_name, datname) = ('traffic reader 1', %s)"
     with on(users, "users", readers=2, writers=0) as load:

@@ -110,9 +110,15 @@ class Session:
             self.inserted += [row[: len(key)] for row in cursor]
 
     def forget(self) -> None:
-        """Forget prepared statements after an error, as the rollback of a driver does: they may be those of an old schema."""
-        with suppress(psycopg.Error):
-            self.connection.execute("DEALLOCATE ALL", prepare=False)
+        """Forget the prepared statements after an error: their plans may be those of an old schema (SQLSTATE 0A000).
+
+        An application rolls back after an error, and psycopg discards its prepared statements with that rollback, the
+        server's and its own list of them. DEALLOCATE ALL would empty the server's alone. In autocommit there is nothing
+        to roll back, so this does it with an empty transaction.
+        https://github.com/psycopg/psycopg/blob/3.3.9/psycopg/psycopg/_preparing.py (_should_discard)
+        """
+        with suppress(psycopg.Error), self.connection.transaction(force_rollback=True):
+            pass
 
     def give_up(self) -> None:
         self.given_up = True
