@@ -192,6 +192,16 @@ def test_numbers_that_the_prose_states_stand_in_an_output_or_a_cell(lesson):
     assert {number for number in claimed if number not in shown} == set()
 
 
+def test_a_look_at_a_view_of_the_whole_server_is_filtered_by_database():
+    """On a server that a class shares, such a view shows everybody's sessions: a learner saw a neighbour's index build."""
+    server_wide = re.compile(r"\b(pg_stat_activity|pg_locks|pg_stat_progress_\w+)\b")
+    looks = [cell.source for lesson in LESSONS for cell in code(read(lesson))]
+    looks += [line for check in NOTEBOOKS.glob("exercises/*/check.py") for line in check.read_text("utf-8").splitlines()]
+    found = [look for look in looks if server_wide.search(look)]
+    assert found, "no look is left: this test shows nothing"
+    assert [look for look in found if "current_database()" not in look] == []
+
+
 @by_lesson
 def test_answer_cells_hold_the_starters(lesson):
     """The cell is where a learner begins; grading calls it "not attempted" only while it is the starter."""
