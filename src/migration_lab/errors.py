@@ -24,7 +24,8 @@ class Interrupted(KeyboardInterrupt):
 MENDS = {
     "42501": "The role must be allowed to create databases (ALTER ROLE … CREATEDB), and own those that the lab made.",
     "53100": "The disk that holds the database is full: make room, then try again.",
-    "53300": "Too many sessions are open: shut down kernels that you don't need, then try again.",
+    "53300": "Shut down kernels that you don't need, then try again. If others use this server too, ask whoever runs it to "
+    "raise max_connections.",
     "55P03": "Another session holds that lock: end its transaction, or reset with `%lesson NUMBER --reset`.",
 }
 FULL = (errno.ENOSPC, errno.EDQUOT)

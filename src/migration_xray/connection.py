@@ -18,9 +18,11 @@ WRONG_PASSWORD = "the password or the role is wrong"
 NOBODY = "nothing listens there"
 SILENT = "no PostgreSQL answers there"
 NO_DATABASE = "it has no such database"
-FULL = "all its sessions are taken"
+TAKEN = "all its sessions are taken"
 NOT_READY = "it is not ready yet"
 UNKNOWN = ""
+
+FULL = r"too many (clients|connections)|connection slots"  # PostgreSQL's words where it has no session left
 
 # What a refused session means and what to do, by what libpq or the server says. A refusal in another language, or one
 # that is not here, is passed on as it was said.
@@ -45,7 +47,7 @@ REFUSALS = {
         "Add ?sslmode=require to the URL, or for a certificate of your own &sslrootcert=/path/to/ca.pem.",
     ),
     r"no pg_hba.conf entry": ("it does not let this role in from here", "Ask whoever runs the server to allow it."),
-    r"too many (clients|connections)|connection slots": (FULL, "Close sessions that you don't need, then try again."),
+    FULL: (TAKEN, "Close sessions that you don't need, then try again."),
     r"role \".*\" does not exist": ("it has no such role", "Correct the role in the URL."),
     r"starting up|shutting down|recovery mode|not yet accepting": (NOT_READY, "Try again in a moment."),
 }

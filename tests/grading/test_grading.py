@@ -8,18 +8,21 @@ of that is a sentence to them; none may touch their own database and files, or l
 from __future__ import annotations
 
 import ast
+import math
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from textwrap import dedent, indent
 
 import psutil
+import psycopg
 import pytest
 from tests.waiting import wait_until
 
@@ -30,6 +33,7 @@ from migration_lab.course.manifest import find_exercise
 from migration_lab.course.progress import Progress, report
 from migration_lab.files import content_digest, files_in
 from migration_lab.grading import grader as grading
+from migration_lab.grading import outage
 from migration_lab.pictures import snapshot
 from migration_lab.runner import Runner, forked
 from migration_lab.server import startstate
@@ -139,6 +143,8 @@ def two_seconds(monkeypatch, tmp_path):
     with nullcontext(Runner.spare) if Runner.spare else Runner.ready() as runner:
         runner.alembic(["--version"], tmp_path, {}, 60)
     monkeypatch.setattr(grading, "SECONDS", 2)
+    monkeypatch.setattr(outage, "LOADED", math.inf)  # these tests run on busy machines
+    monkeypatch.setattr(outage, "SLOW", math.inf)
 
 
 @pytest.fixture
@@ -528,6 +534,154 @@ def test_a_server_that_goes_away_is_not_the_answers_fault(own_server, tmp_path):
     write(own_server, SOLUTION)
     assert grading.check(EXERCISE, own_server).outcome is PASSED
     assert_nothing_left(own_server, server(workspace=own_server))
+
+
+@pytest.fixture
+def small_server(own_server):
+    """A server of one's own with 16 sessions, most of which a superuser may take."""
+    embedded = Embedded(own_server)
+    with server(workspace=own_server).connect() as session:
+        session.execute("ALTER SYSTEM SET max_connections = 16")
+    embedded.stop()
+    embedded.start()
+    return own_server
+
+
+def neighbours(running, left: int) -> list[psycopg.Connection]:
+    """Other learners' sessions: all that the server has, but for so many."""
+    taken = []
+    try:
+        while True:
+            taken.append(running.connect())
+    except UserError:
+        for session in taken[len(taken) - left :]:
+            session.close()
+        wait_until(lambda: _numbackends(taken[0]) <= 16 - left)
+    return taken[: len(taken) - left]
+
+
+def _numbackends(session) -> int:
+    return session.execute("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'").fetchone()[0]
+
+
+def assert_no_try(workspace: Workspace, found: Grade) -> None:
+    assert found.outcome is COULD_NOT_RUN and not found.at_fault, found
+    assert "Your answer is not the cause." in found.message
+    Progress(workspace).graded(found)
+    assert Progress(workspace).tries(EXERCISE) == 0
+
+
+@pytest.mark.parametrize("left", [0, 1], ids=["for the migration", "for x-ray"])
+@pytest.mark.parametrize("full_at", ["alembic upgrade head", "alembic downgrade 0003_orders"])
+def test_a_full_server_is_not_the_answers_fault(small_server, full_at, left):
+    """Thirty people and 100 sessions: half of the right answers were refused as if they were wrong, and counted."""
+    running, taken = server(workspace=small_server), []
+    write(small_server, SOLUTION)
+    steps = []
+
+    def fill(step: str) -> None:
+        steps.append(step)
+        if step == full_at and not taken:
+            taken.extend(neighbours(running, left))
+
+    found = grading.check(EXERCISE, small_server, fill)
+    for session in taken:
+        session.close()
+    assert taken and steps[-1] == full_at
+    assert_no_try(small_server, found)
+    assert "sorry, too many clients already" in found.message
+    assert "ask whoever runs it to raise max_connections" in found.message
+    assert_nothing_left(small_server, running)
+
+
+def test_an_answer_that_takes_all_sessions_is_told_so(small_server):
+    """Here the answer is the cause, and the number of sessions that it opened shows it."""
+    running = server(workspace=small_server)
+    write(small_server, migration("kept = []\nwhile True: kept.append(psycopg.connect())"))
+    found = grading.check(EXERCISE, small_server)
+    assert found.outcome is NOT_YET and found.at_fault, found
+    assert re.match(r"`alembic upgrade head` opened 1\d sessions, and the server had 1\d left when it began.", found.message)
+    assert_nothing_left(small_server, running)
+
+
+def crash(embedded: Embedded) -> None:
+    """One session is killed, as the system does where memory runs out: PostgreSQL then ends all others."""
+    with server(workspace=embedded.workspace).connect() as session:
+        psutil.Process(session.info.backend_pid).kill()
+        with suppress(psycopg.OperationalError):
+            session.execute("SELECT 1")
+    server(workspace=embedded.workspace)  # waits until it is ready again
+
+
+def restart(embedded: Embedded) -> None:
+    embedded.stop()
+    embedded.start()
+
+
+@on_posix
+@pytest.mark.parametrize("event", [restart, crash])
+@pytest.mark.parametrize("at", ["alembic upgrade head", "alembic downgrade 0003_orders"])
+def test_a_server_that_restarts_in_mid_check_is_not_the_answers_fault(own_server, event, at):
+    """"Your migration ended the check's own session" was said of a migration that did no such thing."""
+    write(own_server, SOLUTION)
+    happened = []
+
+    def happen(step: str) -> None:
+        if step == at and not happened:
+            happened.append(event(Embedded(own_server)))
+
+    found = grading.check(EXERCISE, own_server, happen)
+    assert happened
+    assert_no_try(own_server, found)
+    assert "PostgreSQL was restarted while the check ran" in found.message
+    assert grading.check(EXERCISE, own_server).outcome is PASSED
+    assert_nothing_left(own_server, server(workspace=own_server))
+
+
+def test_a_session_that_an_administrator_ends_is_not_the_answers_fault(workspace, running):
+    write(workspace, SOLUTION)
+    query = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE starts_with(datname, %s)"
+
+    def end_sessions(step: str) -> None:
+        if step == "alembic downgrade 0003_orders":
+            with running.connect() as administrator:
+                assert administrator.execute(query, [f"check_{workspace.tag}"]).fetchone()[0]
+
+    found = grading.check(EXERCISE, workspace, end_sessions)
+    assert_no_try(workspace, found)
+    assert "PostgreSQL said: terminating connection due to administrator command." in found.message
+    assert_nothing_left(workspace, running)
+
+
+@on_posix
+def test_a_server_that_does_not_answer_in_time_is_not_the_answers_fault(own_server, two_seconds):
+    """A machine that swaps, a network that is gone: the limit of a check was the answer's fault."""
+    write(own_server, SOLUTION)
+    postmaster = psutil.Process(Embedded(own_server).pid())
+    halted = []
+
+    def halt(step: str) -> None:
+        halted.extend([postmaster, *postmaster.children()])
+        for process in halted:
+            process.suspend()
+
+    try:
+        found = grading.check(EXERCISE, own_server, halt)
+    finally:
+        for process in halted:
+            process.resume()
+    assert_no_try(own_server, found)
+    assert "no PostgreSQL answers there" in found.message
+
+
+def test_what_is_late_on_an_overloaded_machine_says_nothing_of_the_answer(grade, two_seconds, monkeypatch):
+    """Thirty checks on two processors: right answers were not done within the limit. A loop looks the same there."""
+    monkeypatch.setattr(outage, "LOADED", 5.0)
+    monkeypatch.setattr(psutil, "getloadavg", lambda: (99 * os.cpu_count(), 0, 0))
+    found = grade(migration("time.sleep(600)"))
+    assert found.outcome is COULD_NOT_RUN and not found.at_fault
+    assert "was not done within 2 seconds and was stopped. This machine had a load average of" in found.message
+    assert "so this says nothing about your answer" in found.message
 
 
 # The four outcomes, and what comes of them

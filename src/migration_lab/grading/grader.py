@@ -33,6 +33,8 @@ from migration_lab.workspace import Workspace
 from migration_xray.errors import AlembicError, UserError
 from migration_xray.trace import Trace
 
+from .outage import SERVERS, Exhausted, Outage, Watch
+
 SECONDS = 30  # for each Alembic command of a grading
 TIMEOUTS = {
     "statement_timeout": f"{SECONDS - 5}s",  # first of all: the server's refusal leads to the line at fault
@@ -74,6 +76,7 @@ class Graded:
         self.start = self.schema = snapshot(session)
         self.start_revision = ", ".join(versions_seen(session)) or None
         self.began = session.execute("SELECT pg_current_xact_id()::xid").fetchone()[0]
+        self.watch = Watch(running, project, session)
 
     def upgrade(self) -> None:
         """The upgrade that is graded."""
@@ -83,15 +86,16 @@ class Graded:
     def alembic(self, *arguments: str) -> Trace:
         """Run one more Alembic command on the graded database: what x-ray saw of it.
 
-        Raises AlembicError, with its ``trace``, where the command fails.
+        Raises AlembicError, with its ``trace``, where the command fails, and UserError where the server is the cause.
         """
         self.command = " ".join(("alembic", *arguments))
+        self.watch.begin(self.command, SECONDS)
         self.say(self.command)
         variables = environment(self.running.database_url(self.database)) | {"PYTHONDONTWRITEBYTECODE": "1"}
         try:
             return self.runner.alembic(arguments, self.project, variables, SECONDS)
-        except AlembicError:
-            self.running.connect().close()  # a UserError where it is the server that went away
+        except (AlembicError, Stopped) as error:  # here, because checks take an AlembicError for the answer's
+            self.watch.examine(error)
             raise
 
     def rows(self, query: str | sql.Composed, *parameters) -> list[tuple]:
@@ -115,6 +119,8 @@ class Graded:
                 self.session.execute(statement, parameters or None)
                 self.session.execute("SET CONSTRAINTS ALL IMMEDIATE")
         except psycopg.Error as error:
+            if SERVERS.match(error.sqlstate or ""):
+                raise
             return error
         return None
 
@@ -173,7 +179,11 @@ class Graded:
 
     def connect(self) -> psycopg.Connection:
         """One more session in the graded database, for checks that need two at once. Close it."""
-        return self.running.connect(self.database)
+        try:
+            return self.running.connect(self.database)
+        except UserError as refusal:
+            self.watch.refused = refusal
+            raise
 
     @contextmanager
     def open_transaction(self, statement: str, seconds: float) -> Iterator[None]:
@@ -201,7 +211,7 @@ class Graded:
         waits: list[float] = []
 
         def write() -> None:
-            with self.connect() as session:
+            with suppress(UserError), self.connect() as session:  # the check ends with it, in the thread that reports
                 began = time.monotonic()
                 session.execute(second)
                 waits.append(time.monotonic() - began)
@@ -264,6 +274,8 @@ def grade(
             running = choose_server()
             with _scratch(running, exercise, stem) as database:
                 return _graded(exercise, running, database, project, say)
+    except Outage as outage:
+        return Grade(exercise, Outcome.COULD_NOT_RUN, str(outage), at_fault=False)
     except UserError as error:
         return Grade(exercise, Outcome.COULD_NOT_RUN, f"{error} Your answer is not the cause.", at_fault=False)
 
@@ -291,11 +303,8 @@ def _graded(exercise: Exercise, running: Server, database: str, project: Path, s
     with Runner.ready() as runner, running.connect(database) as session:
         graded = Graded(running, database, project, session, runner, say)
         try:
-            graded.upgrade()
-            said = checks.check(graded)
-            if exercise.round_trip:
-                _round_trip(graded, _given(exercise))
-        except NotYet as finding:
+            said = _checked(exercise, checks, graded)
+        except (NotYet, Exhausted) as finding:
             return Grade(exercise, Outcome.NOT_YET, str(finding))
         except AlembicError as error:
             meaning = checks.explain(error) if hasattr(checks, "explain") else None
@@ -305,9 +314,28 @@ def _graded(exercise: Exercise, running: Server, database: str, project: Path, s
         except UserError:
             raise
         except Exception as error:
-            running.connect().close()
             return Grade(exercise, Outcome.NOT_YET, _unforeseen(error, graded))
     return Grade(exercise, Outcome.PASSED, said or getattr(checks, "PASSED", "your database is what was asked for."))
+
+
+def _checked(exercise: Exercise, checks: ModuleType, graded: Graded) -> str | None:
+    """Run the exercise's check and the way back; gives what the check has to say of an answer that passes.
+
+    Whatever goes wrong, the server is asked first whether it is the cause: then it is no finding, and no try.
+    """
+    try:
+        graded.upgrade()
+        said = checks.check(graded)
+        if exercise.round_trip:
+            _round_trip(graded, _given(exercise))
+    except (Outage, Exhausted):
+        raise
+    except Exception as error:
+        graded.watch.examine(error)
+        raise
+    if graded.watch.refused:
+        raise graded.watch.refused
+    return said
 
 
 def _unforeseen(error: Exception, graded: Graded) -> str:
@@ -316,8 +344,8 @@ def _unforeseen(error: Exception, graded: Graded) -> str:
 
     if isinstance(error, psycopg.errors.LockNotAvailable | psycopg.errors.QueryCanceled):
         why = "A session that your migration opened still holds a lock. Close every session that a migration opens."
-    elif isinstance(error, psycopg.OperationalError):
-        why = "Your migration ended the check's own session. A migration leaves the sessions of others alone."
+    elif isinstance(error, psycopg.OperationalError) and (file := graded.watch.ends_sessions()):
+        why = f"Your migration ended the check's own session. {file} ends sessions; leave those of others alone."
     else:
         why = f"It stands otherwise than was foreseen:{_listed(diff(graded.start, graded.schema))}"
     return f"the upgrade ran, but the check could not look at the database ({sentence(error)}).\n  {why}"

@@ -11,15 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from migration_lab.errors import MENDS
 from migration_lab.workspace import Workspace
 from migration_xray import connection
 from migration_xray.connection import (
-    FULL,
     NO_DATABASE,
     NOBODY,
     NOT_READY,
     OLDEST,
     SILENT,
+    TAKEN,
     UNKNOWN,
     WRONG_PASSWORD,
     NoSession,
@@ -37,7 +38,7 @@ READY_WITHIN = 30  # seconds: a server that was killed, or met a full disk, firs
 ADVICE = {
     WRONG_PASSWORD: "Check both. For PostgreSQL in Docker, `docker compose restart postgres` sets the role's password anew.",
     NO_DATABASE: "End the URL with one that exists, such as /postgres; the course makes databases of its own beside it.",
-    FULL: "Shut down kernels that you don't need, then try again.",
+    TAKEN: MENDS["53300"],
     UNKNOWN: "`lab doctor` looks for the cause.",
 }
 
