@@ -268,25 +268,46 @@ def lab():
 
 
 @pytest.fixture
-def ordinary_user(open_folder):
-    """The words before a command that make an ordinary user run it, and a folder of that user's."""
+def become(open_folder):
+    """``become(20001)``: the words before a command that make another user run it, and a folder of that user's.
+
+    With ``named``, the command finds a line for that user id in /etc/passwd.
+    """
     prefix = Path(sys.base_prefix)
     if not shutil.which("setpriv") or subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode:
         pytest.skip("needs setpriv and the right to mount")
     if not open_to_others(ROOT / ".venv"):
         pytest.skip(f"an ordinary user can't reach {ROOT}")
-    home = open_folder / "ordinary"
-    home.mkdir(exist_ok=True)
-    shutil.chown(home, "nobody")
-    become = 'exec setpriv --reuid nobody --regid "$(id -g nobody)" --clear-groups "$@"'
+    show = ""
     if not open_to_others(prefix):  # a Python in /root: show it, and it alone, in a namespace of the command's own
         closed = next(folder for folder in reversed(prefix.parents) if not open_to_others(folder / "below"))
         aside = open_folder / "python"
         aside.mkdir(exist_ok=True)
         show = f'mount --bind "{prefix}" "{aside}" && mount -t tmpfs -o mode=755 tmpfs "{closed}"'
-        show += f' && mkdir -p "{prefix}" && mount --bind "{aside}" "{prefix}"'
-        become = f"{show} && {become}"
-    return ("unshare", "--mount", "--propagation", "private", "sh", "-c", become, "sh"), home
+        show += f' && mkdir -p "{prefix}" && mount --bind "{aside}" "{prefix}" && '
+
+    def user(uid: int, gid: int, named: bool = False) -> tuple[tuple[str, ...], Path]:
+        home = open_folder / f"home of {uid}"
+        home.mkdir(exist_ok=True)
+        os.chown(home, uid, gid)
+        name = ""
+        if named:
+            known = Path("/etc/passwd").read_text(encoding="utf-8")
+            (open_folder / f"passwd {uid}").write_text(f"{known}learner{uid}:x:{uid}:{gid}::{home}:/bin/sh\n", encoding="utf-8")
+            name = f'mount --bind "{open_folder}/passwd {uid}" /etc/passwd && '
+        script = f'{show}{name}exec setpriv --reuid {uid} --regid {gid} --clear-groups "$@"'
+        return ("unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh"), home
+
+    return user
+
+
+@pytest.fixture
+def ordinary_user(become):
+    """The words before a command that make the user nobody run it, and a folder of that user's."""
+    import pwd
+
+    nobody = pwd.getpwnam("nobody")
+    return become(nobody.pw_uid, nobody.pw_gid)
 
 
 @pytest.fixture

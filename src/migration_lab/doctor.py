@@ -237,12 +237,21 @@ def _stranger(path: Path) -> str:
         return ""
     from migration_lab.server import server_uid
 
-    return "" if path.stat().st_uid == server_uid() else path.owner()
+    owner = path.stat().st_uid
+    return "" if owner == server_uid() else _user(owner)
 
 
 def _give(path: Path) -> str:
-    import getpass
-
-    if sys.platform != "win32" and os.geteuid() == 0:
+    if sys.platform == "win32" or os.geteuid() == 0:
         return "Start the lab as that user, or set LAB_WORK to another folder."
-    return f'Run: sudo chown -R {getpass.getuser()} "{path}"'
+    return f'Run: sudo chown -R {_user(os.geteuid())} "{path}"'
+
+
+def _user(uid: int) -> str:
+    """A user's name, or the number where the system knows none, as in some containers."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)

@@ -1,4 +1,4 @@
-"""The learner's folder, ``work/``: notebooks, Alembic projects, progress and backups.
+"""The learner's folder: notebooks, Alembic projects, progress and backups.
 
 The promise kept here: nothing that a learner wrote is ever overwritten or lost.
 """
@@ -9,6 +9,7 @@ import json
 import os
 import secrets
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,11 +21,40 @@ from migration_lab.paths import ROOT
 from migration_xray.errors import UserError
 
 
+def usual_folder() -> Path:
+    """Where a learner's folder is if LAB_WORK does not say: ``work/`` in a clone of one's own, else in one's home.
+
+    Several people may use one installation: the image of a hub, a colleague's clone, an installed package. What they
+    have in common is not theirs, and each of them needs a folder.
+    """
+    return ROOT / "work" if is_own(ROOT) else Path("~/migration-lab")
+
+
+def is_own(clone: Path) -> bool:
+    """Whether this is a clone of the user's own: a clone, owned by this user, and writable.
+
+    Root may use any clone that it can write to: in a container, a clone that is mounted often belongs to another user.
+    """
+    if not (clone / "pyproject.toml").is_file():  # an installed package has none above it
+        return False
+    if sys.platform == "win32":  # os.access knows nothing of Windows' access control lists
+        try:
+            tempfile.TemporaryFile(dir=clone).close()
+            return True
+        except OSError:
+            return False
+    return os.geteuid() in (0, clone.stat().st_uid) and os.access(clone, os.W_OK)
+
+
 class Workspace:
-    """One ``work/`` folder. ``LAB_WORK`` puts it elsewhere than beside the course."""
+    """One learner's folder: what ``path`` or LAB_WORK says, or the usual one."""
 
     def __init__(self, path: Path | None = None):
-        self.path = Path(path or os.environ.get("LAB_WORK") or ROOT / "work").expanduser().absolute()
+        place = Path(path or os.environ.get("LAB_WORK") or usual_folder())
+        try:
+            self.path = place.expanduser().absolute()
+        except RuntimeError:  # neither HOME nor the system's list of users says where the home is
+            raise UserError(f"This user has no home folder, so {place} can't be found. Set LAB_WORK to a folder of yours.") from None
         self.state = self.path / ".lab"
         self.backups = self.path / "backups"
         try:

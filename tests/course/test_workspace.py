@@ -14,6 +14,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from conftest import drop_databases
 from nbformat.sign import NotebookNotary
 
 from migration_lab import workspace as workspaces
@@ -87,6 +88,80 @@ def run_in(notebook: Path, output: str) -> None:
 
 def notebooks(work: Workspace) -> set[str]:
     return {path.name for path in work.path.glob("*.ipynb")}
+
+
+# Whose folder it is
+
+
+def clone(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "pyproject.toml").touch()
+    return folder
+
+
+def test_the_folder_is_beside_the_course_in_a_clone_of_ones_own(tmp_path, monkeypatch):
+    monkeypatch.delenv("LAB_WORK", raising=False)
+    monkeypatch.setattr(workspaces, "ROOT", clone(tmp_path / "clone"))
+    assert Workspace().path == tmp_path / "clone" / "work"
+    monkeypatch.setenv("LAB_WORK", str(tmp_path / "mine"))
+    assert Workspace().path == tmp_path / "mine"
+
+
+def test_the_folder_of_an_installed_package_is_in_the_home(tmp_path, monkeypatch):
+    """Above an installed package are the other packages of its environment, where nobody looks for notes."""
+    monkeypatch.delenv("LAB_WORK", raising=False)
+    for variable in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(variable, str(tmp_path))
+    (tmp_path / "lib" / "python3.11").mkdir(parents=True)
+    monkeypatch.setattr(workspaces, "ROOT", tmp_path / "lib" / "python3.11")
+    assert Workspace().path == tmp_path / "migration-lab"
+
+
+@on_posix
+def test_three_users_of_one_installation_do_not_meet(become, running):
+    """On a hub all had one folder, or were told "Permission denied": one reset the lesson of another."""
+    url = running.url.render_as_string(hide_password=False)
+    course = NOTEBOOKS / "00_start_here.ipynb"
+    began, homes = [], []
+    for uid in (20001, 20002, 20003):
+        command, home = become(uid, uid, named=True)
+        homes.append(home)
+        environment = {"HOME": str(home), "PATH": os.environ["PATH"], "LAB_POSTGRES": url, "LANG": "C.UTF-8"}
+        run = [*command, sys.executable, "-m", "jupyter", "execute", "--output", str(home / "ran.ipynb"), str(course)]
+        began.append(subprocess.Popen(run, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
+    said = [process.communicate(timeout=300)[0] for process in began]
+    assert [process.returncode for process in began] == [0, 0, 0], said
+    mine = [Workspace(home / "migration-lab") for home in homes]
+    with running.connect() as session:
+        names = {name for (name,) in session.execute("SELECT datname FROM pg_database")}
+    try:
+        assert len({work.tag for work in mine}) == 3
+        for uid, work in zip((20001, 20002, 20003), mine, strict=True):
+            assert f"lesson_00_{work.tag}" in names
+            assert {path.stat().st_uid for path in work.project("lesson_00").rglob("*")} == {uid}
+            assert (work.path / "progress.json").is_file()
+    finally:
+        for work in mine:
+            drop_databases(running, work)
+
+
+@on_posix
+def test_a_user_without_a_name_is_told_so(become, lab):
+    """On OpenShift a container's user id has no line in /etc/passwd, and initdb's own words name no way out."""
+    command, home = become(20004, 20004)
+    opened = lab("open", "00", command=command, HOME=home)
+    assert opened.returncode == 1
+    (sentence,) = opened.said.splitlines()
+    assert sentence.startswith("The user id 20004 has no name on this machine (no line in /etc/passwd)"), sentence
+    assert "Traceback" not in lab("doctor", command=command, HOME=home).said
+
+
+@on_posix
+def test_a_user_without_a_home_is_told_so(become, lab):
+    command, _ = become(20005, 20005)
+    opened = lab("open", "00", command=(*command, "env", "--unset=HOME"))
+    assert opened.returncode == 1
+    assert opened.said.startswith("This user has no home folder, so ~/migration-lab can't be found."), opened.said
 
 
 # Notebooks that nobody has touched

@@ -157,6 +157,7 @@ class Embedded:
 
     def _initdb(self) -> None:
         """Make the data directory whole or not at all: a half-made one has no PG_VERSION under its final name."""
+        _must_have_a_name()
         _end_orphans(self.data)  # a server whose data was deleted would write its last words into the new one's
         making = self.home / "making"
         shutil.rmtree(making, ignore_errors=True)
@@ -326,6 +327,24 @@ def _same(path: str, data: Path) -> bool:
 def server_uid() -> int:
     """The user whom the server runs as."""
     return _nobody().pw_uid if runs_as_root() else os.geteuid()
+
+
+def _must_have_a_name() -> None:
+    """PostgreSQL's initdb looks up the user whom it runs as, and ends where there is none.
+
+    https://github.com/postgres/postgres/blob/REL_18_0/src/common/username.c
+    """
+    if sys.platform == "win32":
+        return
+    import pwd
+
+    try:
+        pwd.getpwuid(server_uid())
+    except KeyError:
+        raise UserError(
+            f"The user id {server_uid()} has no name on this machine (no line in /etc/passwd), and the embedded PostgreSQL "
+            "needs one. Have a line added for it, or choose another server with LAB_POSTGRES."
+        ) from None
 
 
 def _nobody():
