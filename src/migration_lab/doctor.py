@@ -232,13 +232,13 @@ def _reinstall(option: str = "") -> str:
 
 
 def _stranger(path: Path) -> str:
-    """Who owns a server's folder, if that is not the user whom the server runs as."""
+    """Who owns a server's folder, if that is not the user whom the server runs as; what is root's, root's start hands over."""
     if sys.platform == "win32":
         return ""
     from migration_lab.server import server_uid
 
     owner = path.stat().st_uid
-    return "" if owner == server_uid() else _user(owner)
+    return "" if owner in (server_uid(), os.geteuid()) else _user(owner)
 
 
 def _give(path: Path) -> str:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import shutil
 import sys
 import tempfile
@@ -16,6 +15,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
+from migration_lab import tag as tags
 from migration_lab.files import IGNORED, content_digest, files_in, write_whole
 from migration_lab.paths import ROOT
 from migration_xray.errors import UserError
@@ -67,13 +67,31 @@ class Workspace:
 
     @property
     def tag(self) -> str:
-        """Six letters that tell this workspace's databases from another's on a shared server."""
+        """Six letters that tell this workspace's databases from another's on a shared server.
+
+        A folder that is a copy gets a tag of its own here, and its user a sentence about it.
+        """
         path = self.state / "tag"
-        if not path.exists():
-            with self.locked("tag"):  # two that start at once must not each go on with a tag of their own
-                if not path.exists():
-                    write_whole(path, secrets.token_hex(3))
-        return path.read_text(encoding="utf-8").strip()
+        here = tags.place(self.state)
+        known = self._known()
+        if known.items() >= here.items():
+            return known["tag"]
+        with self.locked("tag"):  # two that start at once must not each go on with a tag of their own
+            known = self._known()
+            if not known.get("tag"):
+                known = tags.new(self.state)
+            elif "path" in known and (why := tags.why_a_copy(known, here)):
+                self.back_up(path)
+                print(_copied(self.path, why, known["tag"]), file=sys.stderr)
+                known = tags.new(self.state)
+            write_whole(path, json.dumps(known | here, ensure_ascii=False) + "\n")
+        return known["tag"]
+
+    def _known(self) -> dict[str, str]:
+        try:
+            return tags.read((self.state / "tag").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
 
     @contextmanager
     def locked(self, name: str) -> Iterator[None]:
@@ -138,3 +156,11 @@ class Workspace:
 
     def write_json(self, name: str, value) -> None:
         write_whole(self.state / name, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+def _copied(folder: Path, why: str, tag: str) -> str:
+    return (
+        f"{folder} seems to be a copy: {why}. It gets databases of its own on a server that it shares with others, and "
+        f"lessons open there at their start. The names of the databases that it had there end in _{tag}. "
+        f"To use those from here again, write {tag} into {folder / '.lab' / 'tag'}."
+    )

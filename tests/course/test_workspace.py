@@ -5,8 +5,10 @@ The course here is a folder of small notebooks that can be published anew; all e
 
 from __future__ import annotations
 
+import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 from datetime import datetime
@@ -17,6 +19,7 @@ import pytest
 from conftest import drop_databases
 from nbformat.sign import NotebookNotary
 
+from migration_lab import tag as tags
 from migration_lab import workspace as workspaces
 from migration_lab.cli import main
 from migration_lab.course import notebooks as delivery
@@ -162,6 +165,174 @@ def test_a_user_without_a_home_is_told_so(become, lab):
     opened = lab("open", "00", command=(*command, "env", "--unset=HOME"))
     assert opened.returncode == 1
     assert opened.said.startswith("This user has no home folder, so ~/migration-lab can't be found."), opened.said
+
+
+# Whose databases they are
+
+
+def said_of(folder: Path, capsys) -> tuple[str, str]:
+    """The folder's tag, and what its user is told about it."""
+    tag = Workspace(folder).tag
+    return tag, capsys.readouterr().err
+
+
+def rsync(source: Path, target: Path) -> None:
+    """As `rsync -a` does: each file under another name first, with its times at the end."""
+    for path in [source, *sorted(source.rglob("*"))]:
+        copy = target / path.relative_to(source)
+        if path.is_dir():
+            copy.mkdir()
+        else:
+            shutil.copy2(path, copy.with_name(f".{copy.name}.x"))
+            copy.with_name(f".{copy.name}.x").rename(copy)
+    shutil.copystat(source, target)
+
+
+COPIES = {
+    "cp -r": lambda source, target: subprocess.run(["cp", "-r", source, target], check=True),
+    "cp -a": lambda source, target: subprocess.run(["cp", "-a", source, target], check=True),
+    "rsync": rsync,
+}
+
+
+@on_posix
+@pytest.mark.parametrize("way", COPIES)
+def test_a_copied_folder_gets_a_tag_of_its_own(tmp_path, way, capsys):
+    """A prepared folder was copied for two learners, and `lab reset 00` of one dropped the other's database."""
+    original, copy = tmp_path / "Zoë's work", tmp_path / "Ann's work"
+    tag = Workspace(original).tag
+    COPIES[way](original, copy)
+    (copy / "progress.json").write_text("{}")
+    own, said = said_of(copy, capsys)
+    assert own != tag
+    assert said.startswith(f"{copy} seems to be a copy: {original} has the same tag. It gets databases of its own")
+    assert f"end in _{tag}. To use those from here again, write {tag} into {copy / '.lab' / 'tag'}." in said
+    assert [json.loads(saved.read_text())["tag"] for saved in (copy / "backups").iterdir()] == [tag]
+    assert said_of(copy, capsys) == (own, ""), "it is said once"
+    assert said_of(original, capsys) == (tag, "")
+
+
+def test_what_the_sentence_about_a_copy_says_brings_the_databases_back(tmp_path, capsys):
+    original, copy = tmp_path / "work", tmp_path / "copy"
+    tag = Workspace(original).tag
+    shutil.copytree(original, copy)
+    assert Workspace(copy).tag != tag
+    (copy / ".lab" / "tag").write_text(tag)
+    capsys.readouterr()
+    assert [said_of(copy, capsys), said_of(copy, capsys)] == [(tag, ""), (tag, "")]
+
+
+def test_a_moved_folder_keeps_its_tag(tmp_path, capsys):
+    """Its databases on a shared server would not be found again."""
+    tag = Workspace(tmp_path / "work").tag
+    (tmp_path / "work").rename(tmp_path / "moved")
+    assert said_of(tmp_path / "moved", capsys) == (tag, "")
+    (tmp_path / "moved").rename(tmp_path / "work")
+    assert said_of(tmp_path / "work", capsys) == (tag, "")
+
+
+@pytest.mark.parametrize("first", ["work", "aside"])
+def test_a_folder_that_was_moved_aside_and_copied_back_shares_nothing(tmp_path, first, capsys):
+    tag = Workspace(tmp_path / "work").tag
+    (tmp_path / "work").rename(tmp_path / "aside")
+    shutil.copytree(tmp_path / "aside", tmp_path / "work")
+    tags = {name: said_of(tmp_path / name, capsys)[0] for name in sorted(("work", "aside"), key=lambda name: name != first)}
+    assert sorted(one == tag for one in tags.values()) == [False, True]
+    assert {name: Workspace(tmp_path / name).tag for name in tags} == tags
+
+
+@on_posix
+def test_one_folder_under_two_names_is_no_copy(tmp_path, capsys):
+    tag = Workspace(tmp_path / "work").tag
+    (tmp_path / "link").symlink_to(tmp_path / "work")
+    assert said_of(tmp_path / "link", capsys) == (tag, "")
+
+
+@on_posix
+def test_a_copy_of_a_folder_that_is_closed_is_a_copy(become, lab, running, tmp_path, open_folder):
+    """Another user's home is often closed: whether the original is still there can't be seen, so it counts as there."""
+    original = open_folder / "closed" / "work"
+    tag = Workspace(original).tag
+    command, home = become(20006, 20006)
+    shutil.copytree(original, home / "migration-lab")
+    for path in [home / "migration-lab", *(home / "migration-lab").rglob("*")]:
+        os.chown(path, 20006, 20006)
+    original.parent.chmod(0o700)
+    url = running.url.render_as_string(hide_password=False)
+    said = lab("open", "00", command=command, HOME=home, LAB_POSTGRES=url).said
+    own = Workspace(home / "migration-lab").tag
+    drop_databases(running, Workspace(home / "migration-lab"))
+    assert f"it was made in {original}, which can't be looked at" in said
+    assert own != tag and f"lesson_00_{own}" in said
+
+
+def test_a_tag_of_an_older_lab_is_kept(tmp_path, capsys):
+    (tmp_path / ".lab").mkdir()
+    (tmp_path / ".lab" / "tag").write_text("cfa1a0")
+    assert [said_of(tmp_path, capsys), said_of(tmp_path, capsys)] == [("cfa1a0", ""), ("cfa1a0", "")]
+    shutil.copytree(tmp_path, tmp_path / "copy")
+    assert Workspace(tmp_path / "copy").tag != "cfa1a0"
+
+
+@pytest.fixture
+def at(monkeypatch):
+    """``at("pc-2", "nfs4")``: what the system says of the machine and the disk; nothing else can be had of other machines."""
+
+    def stand_in(machine: str, kind: str = "ext4", *, is_root: bool = True, container: bool = False) -> None:
+        monkeypatch.setattr(tags, "_machine", lambda: machine)
+        monkeypatch.setattr(tags, "_file_system", lambda path: (kind, is_root))
+        monkeypatch.setattr(tags, "CONTAINER", ("/",) if container else ())
+        monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+
+    return stand_in
+
+
+def test_a_golden_image_is_a_copy(tmp_path, at, capsys):
+    """Its path, its inodes and its user are the same on each machine."""
+    at("template 3d12")
+    tag = Workspace(tmp_path).tag
+    at("pc-7 3d12")
+    own, said = said_of(tmp_path, capsys)
+    assert own != tag and "it was made on the machine template 3d12, and this one is pc-7 3d12" in said
+
+
+def test_a_home_on_the_network_keeps_its_tag_on_each_machine(tmp_path, at, capsys):
+    at("pc-1", "nfs4")
+    tag = Workspace(tmp_path).tag
+    at("pc-2", "nfs4")
+    assert said_of(tmp_path, capsys) == (tag, "")
+
+
+def test_a_volume_keeps_its_tag_in_each_container(tmp_path, at, capsys):
+    """Docker gives each container a name of its own, at each start."""
+    at("0a1b2c", is_root=False, container=True)
+    tag = Workspace(tmp_path / "volume").tag
+    at("3d4e5f", is_root=False, container=True)
+    assert said_of(tmp_path / "volume", capsys) == (tag, "")
+    (tmp_path / "volume").rename(tmp_path / "first")  # a copy of it is mounted at the same path in another container
+    shutil.copytree(tmp_path / "first", tmp_path / "volume")
+    own, said = said_of(tmp_path / "volume", capsys)
+    assert own != tag and "it is not the folder that was made here first" in said
+
+
+def test_a_folder_in_a_containers_own_layer_is_that_containers(tmp_path, at, capsys):
+    """An image that was made with a prepared folder in it gives the same folder to each container."""
+    at("0a1b2c", "overlay", container=True)
+    tag = Workspace(tmp_path).tag
+    assert said_of(tmp_path, capsys) == (tag, "")
+    at("3d4e5f", "overlay", container=True)
+    assert said_of(tmp_path, capsys)[0] != tag
+
+
+def test_a_hubs_volumes_of_one_image_are_their_users(tmp_path, at, monkeypatch, capsys):
+    at("pod-1", "ext4", is_root=False, container=True)
+    monkeypatch.setenv("JUPYTERHUB_USER", "zoë")
+    tag = Workspace(tmp_path).tag
+    monkeypatch.setenv("JUPYTERHUB_USER", "ann")
+    own, said = said_of(tmp_path, capsys)
+    assert own != tag and "it was made for zoë, and you are ann" in said
+    monkeypatch.delenv("JUPYTERHUB_USER")
+    assert said_of(tmp_path, capsys) == (own, ""), "a terminal outside of the hub"
 
 
 # Notebooks that nobody has touched

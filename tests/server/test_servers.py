@@ -336,6 +336,26 @@ def test_roots_server_lives_apart_from_a_closed_folder(tmp_path, open_folder, mo
 
 
 @as_root
+def test_a_copy_that_root_made_has_a_server_of_its_own(embedded, url, open_folder, lab):
+    """`cp -r` of a prepared folder: its data then belonged to root, and PostgreSQL's user could not read it."""
+    leave("original", url)
+    copy = open_folder / "copied learner"
+    subprocess.run(["cp", "-r", embedded.workspace.path, copy], check=True)
+    copied = Embedded(Workspace(copy))
+    try:
+        examined = lab("doctor", LAB_WORK=copy)
+        assert examined.returncode == 0, examined.said
+        own = as_url(**copied.start())
+        assert own.port != url.port and holds("original", own)
+        leave("copy", own)
+        assert not holds("copy", url)
+        assert copied.address().keys() == embedded.address().keys()
+        assert (copied.home / "address.json").stat().st_uid == 0, "the server's own user must not read the password"
+    finally:
+        copied.discard()
+
+
+@as_root
 def test_an_ordinary_user_runs_a_server_of_their_own(ordinary_user, lab):
     """These tests run as root here, most people do not: no chown, no other user, nothing outside their own folder."""
     command, home = ordinary_user
