@@ -207,6 +207,16 @@ def test_output_of_words_that_are_no_text_at_all(terminal):
 
 
 @on_posix
+@pytest.mark.parametrize("reader", ["head -1", "true"])
+def test_a_reader_that_stops_reading_is_no_failure(here, reader):
+    """`lab progress | head -2` ended with "A file: Broken pipe. Check that you may write there."."""
+    for verb in ("progress", "doctor"):
+        piped = f'{{ "{sys.executable}" -m migration_lab {verb}; echo "status $?" >&2; }} | {reader}'
+        done = subprocess.run(["sh", "-c", piped], env=os.environ | here, capture_output=True, text=True)
+        assert done.stderr.strip() == "status 0"
+
+
+@on_posix
 def test_ctrl_c_ends_without_a_traceback(lab, here, workspace):
     with workspace.locked("lesson_00"):
         process = lab("open", "00", wait=False, **here)

@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser().error(f"unrecognized arguments: {' '.join(rest)}")
     try:
         with in_words():
-            return options.verb(options, rest) or 0
+            return _printed(options.verb, options, rest)
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
@@ -51,6 +51,20 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def _printed(verb, options, rest) -> int:
+    """Run a verb and print all that it says; whoever reads it may stop reading, as `head` does.
+
+    https://docs.python.org/3/library/signal.html#note-on-sigpipe
+    """
+    try:
+        status = verb(options, rest) or 0
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end
+        return 0
 
 
 def parser() -> argparse.ArgumentParser:
