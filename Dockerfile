@@ -9,7 +9,7 @@ COPY pyproject.toml README.md LICENSE docker-compose.yml ./
 COPY src src
 COPY notebooks notebooks
 RUN pip install --no-cache-dir --no-deps --no-build-isolation -e src/migration_xray -e . \
- && python -c "from migration_lab.jupyterlab import settle; settle()"
+ && python -c "from migration_lab.jupyter import settle; settle()"
 
 USER lab
 # LAB_ADDRESS is where a browser outside the container finds JupyterLab. `lab start` prints it, with little log after it.

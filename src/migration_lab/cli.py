@@ -105,7 +105,7 @@ def parser() -> argparse.ArgumentParser:
 
 def start(options, rest):
     """start JupyterLab on the first lesson; further options go on to JupyterLab"""
-    from migration_lab.jupyterlab import start
+    from migration_lab.jupyter import start
 
     return start(rest, options.postgres)
 

@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-from migration_lab import quick  # noqa: F401
 from migration_lab.files import write_whole
 from migration_lab.workspace import Workspace
 from migration_xray.errors import UserError

@@ -25,8 +25,8 @@ from jupyter_client import BlockingKernelClient
 from sqlalchemy import make_url
 from tests.waiting import wait_until
 
-from migration_lab import jupyterlab as start
 from migration_lab.course.manifest import lessons
+from migration_lab.jupyter import start
 from migration_lab.paths import ROOT
 from migration_lab.server import startstate
 from migration_lab.server.embedded import free_port, is_free
@@ -321,7 +321,7 @@ def test_a_start_that_hangs_is_not_waited_for_for_ever(workspace, monkeypatch, c
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
         holder.stdout.readline()
         with pytest.raises(UserError, match="Another `lab start` has held .* and no JupyterLab answers. End that one"):
-            start.start([], None)
+            start([], None)
         holder.communicate(b"\n")
     assert capsys.readouterr().out == "Another `lab start` is under way in this folder; waiting until it answers …\n"
 
