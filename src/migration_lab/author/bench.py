@@ -36,7 +36,7 @@ from migration_lab.course import (
     refresh_notebooks,
 )
 from migration_lab.files import files_in, write_whole
-from migration_lab.paths import NOTEBOOKS, ROOT
+from migration_lab.paths import NOTEBOOKS, ROOT, clone
 from migration_lab.runner import Runner
 from migration_lab.server import Embedded, Server, environment, free_port, server, startstate
 from migration_lab.workspace import Workspace
@@ -67,6 +67,11 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f'there is no measurement "{unknown[0]}"; the names are {names}')
     if options.rounds is not None and options.rounds < 1:
         parser.error(f"--rounds {options.rounds} measures nothing; give 1 or more")
+    try:
+        clone()
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 1
     chosen = options.names or [name for name, one in MEASUREMENTS.items() if one.always or options.all]
     results, failed = {}, False
     for name in chosen:

@@ -24,7 +24,7 @@ from nbformat import NotebookNode
 
 from migration_lab.course import find_lesson
 from migration_lab.files import write_whole
-from migration_lab.paths import NOTEBOOKS, ROOT
+from migration_lab.paths import NOTEBOOKS, clone
 from migration_lab.server import Embedded, ensure_template, server, variables
 from migration_lab.workspace import Workspace
 from migration_xray.errors import UserError
@@ -42,6 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("notebooks", nargs="*", type=Path, metavar="NOTEBOOK", help="by default all of notebooks/")
     options = parser.parse_args(arguments)
     try:
+        clone()
         for path in options.notebooks or sorted(NOTEBOOKS.glob("*.ipynb")):
             changed = refresh(path.resolve())
             print(f"{path.name}: {'changed' if changed else 'unchanged'}", flush=True)
@@ -145,7 +146,7 @@ def _whole_streams(outputs: list) -> list:
 def sanitizer():
     """A function that replaces what ``tests/sanitize.cfg`` says that servers and clocks differ in."""
     config = ConfigParser(interpolation=None)
-    config.read(ROOT / "tests" / "sanitize.cfg", encoding="utf-8")
+    config.read(clone() / "tests" / "sanitize.cfg", encoding="utf-8")
     rules = [(re.compile(config[name]["regex"]), config[name]["replace"]) for name in config.sections()]
 
     def sanitize(text: str) -> str:

@@ -188,7 +188,7 @@ class Embedded:
         # and PostgreSQL would refuse to start for it.
         (self.data / "postmaster.pid").unlink(missing_ok=True)
         _end_orphans(self.data)
-        if _runs_as_root() and self.data.stat().st_uid == 0:  # root has copied the folder with `cp -r`
+        if runs_as_root() and self.data.stat().st_uid == 0:  # root has copied the folder with `cp -r`
             self._give(self.home, self.log, self.data, *self.data.rglob("*"))
         address = self.address()
         if not is_free(address["port"]):
