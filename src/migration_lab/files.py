@@ -34,6 +34,17 @@ def files_in(folder: Path) -> list[Path]:
     return sorted(path for path in files if LEFT_OUT.isdisjoint(path.relative_to(folder).parts))
 
 
+def copy_into(folder: Path, source: Path) -> None:
+    """Copy what a person may have written below ``source`` into a folder.
+
+    Only the contents: what an installed package has may be read-only, and a learner's copy must not be.
+    """
+    for file in files_in(source):
+        target = folder / file.relative_to(source)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, target)
+
+
 def content_digest(path: Path) -> str:
     """A digest of a file, or of every file's name and content below a folder."""
     digest = hashlib.sha256()

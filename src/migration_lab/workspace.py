@@ -17,7 +17,7 @@ from pathlib import Path
 
 from migration_lab import tag as tags
 from migration_lab.files import IGNORED, content_digest, files_in, write_whole
-from migration_lab.paths import ROOT
+from migration_lab.paths import CLONE
 from migration_xray.errors import UserError
 
 
@@ -27,16 +27,14 @@ def usual_folder() -> Path:
     Several people may use one installation: the image of a hub, a colleague's clone, an installed package. What they
     have in common is not theirs, and each of them needs a folder.
     """
-    return ROOT / "work" if is_own(ROOT) else Path("~/migration-lab")
+    return CLONE / "work" if CLONE and is_own(CLONE) else Path("~/migration-lab")
 
 
 def is_own(clone: Path) -> bool:
-    """Whether this is a clone of the user's own: a clone, owned by this user, and writable.
+    """Whether a clone is this user's own: owned by this user, and writable.
 
     Root may use any clone that it can write to: in a container, a clone that is mounted often belongs to another user.
     """
-    if not (clone / "pyproject.toml").is_file():  # an installed package has none above it
-        return False
     if sys.platform == "win32":  # os.access knows nothing of Windows' access control lists
         try:
             tempfile.TemporaryFile(dir=clone).close()

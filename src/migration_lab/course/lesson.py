@@ -14,7 +14,7 @@ from pathlib import Path
 import psycopg
 from sqlalchemy import URL
 
-from migration_lab.files import content_digest, write_whole
+from migration_lab.files import content_digest, copy_into, write_whole
 from migration_lab.server import Server, environment, search_path, server, startstate
 from migration_lab.workspace import Workspace
 
@@ -106,7 +106,7 @@ def lay_start(folder: Path, place: Lesson | Exercise) -> None:
     """Fill a folder with the files that a lesson or an exercise begins with."""
     if isinstance(place, Exercise):
         startstate.lay_project(folder, place.start, place.project)
-        shutil.copytree(place.folder / "starter", folder, dirs_exist_ok=True)
+        copy_into(folder, place.folder / "starter")
     elif place.project:
         startstate.lay_project(folder, place.start)
     else:

@@ -69,13 +69,13 @@ class Lesson:
 def lessons() -> dict[str, Lesson]:
     """The lessons in their order, by number ("00", "01", …).
 
-    Raises UserError where ``notebooks/`` does not stand beside the package, as when it was installed without its clone.
+    Raises UserError where ``notebooks/`` is neither in a clone nor in the installed package.
     """
     manifest = NOTEBOOKS / "lessons.toml"
     if not manifest.is_file():
         raise UserError(
             f"The course is not here: {manifest} was not found. "
-            "Migration Lab runs from its clone: set it up there with `python3 scripts/lab.py`."
+            "Install the wheel of migration-lab again, or start the lab from a clone with `python3 scripts/lab.py`."
         )
     entries = tomllib.loads(manifest.read_text(encoding="utf-8"))["lesson"]
     return {entry["number"]: _lesson(entry) for entry in entries}

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,7 +18,7 @@ from pathlib import Path
 from psycopg import Connection, Error, sql
 from psycopg.errors import InsufficientPrivilege, ObjectInUse
 
-from migration_lab.files import content_digest, files_in
+from migration_lab.files import content_digest, copy_into
 from migration_lab.paths import PACKAGE
 from migration_xray.errors import UserError, sqlstate
 
@@ -35,13 +34,12 @@ ROWS = {
 
 def lay_project(folder: Path, start: str, project: str = "project") -> None:
     """Fill a folder with an Alembic project of the kit's, and the shop's revisions unless the start state is empty."""
-    shutil.copytree(PACKAGE / project, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+    copy_into(folder, PACKAGE / project)
     versions = folder / "migrations" / "versions"
     versions.mkdir(exist_ok=True)
     if ROWS[start]:
         (folder / "app").mkdir(exist_ok=True)  # for the application's statements, which %%traffic --app reads
-        for revision in files_in(PACKAGE / "shop" / "migrations" / "versions"):
-            shutil.copy(revision, versions)
+        copy_into(versions, PACKAGE / "shop" / "migrations" / "versions")
 
 
 def create_database(server: Server, name: str, start: str) -> None:
