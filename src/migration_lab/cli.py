@@ -8,8 +8,8 @@ import subprocess
 import sys
 
 import migration_xray.cli
-from migration_lab.errors import in_words, unimported
-from migration_xray.errors import UserError
+from migration_lab.errors import in_words
+from migration_xray.errors import UserError, unimported
 
 ABOUT_ANSWERS = """\
 Without --answer, lab check grades the files in your own project and records the result.

@@ -16,9 +16,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from migration_lab.errors import in_words, unimported
+from migration_lab.errors import in_words
 from migration_lab.paths import CLONE, ROOT
-from migration_xray.errors import UserError
+from migration_xray.errors import UserError, unimported
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement

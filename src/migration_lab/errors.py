@@ -31,11 +31,6 @@ MENDS = {
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-def unimported(error: ImportError) -> str:
-    """What can't be imported and why, in a sentence; some packages give no name, and a page of attempts."""
-    return f"Python can't import {error.name or 'a package'}: {str(error).splitlines()[0].rstrip('.')}"
-
-
 @contextmanager
 def in_words() -> Iterator[None]:
     """Turn what the server or the disk refuses to the lab itself into a UserError."""

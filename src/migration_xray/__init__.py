@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from migration_xray.traffic import Comparison, Felt, Traffic, last_traffic
     from migration_xray.watch import last_trace, watching
 
-__version__ = "0.2.0"
 __all__ = [
     "Comparison",
     "Felt",

@@ -7,67 +7,102 @@ import json
 import os
 import sys
 from contextlib import nullcontext
+from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from migration_xray.errors import UserError
+from migration_xray.errors import UserError, said, unimported
+from migration_xray.output import standard_streams
 
-USAGE = "[--json] [--traffic TABLE [--app NAME] [--chart FILE]] ALEMBIC_ARGUMENTS"
+if TYPE_CHECKING:
+    from migration_xray.traffic import Traffic
+
+PROGRAM = "migration-xray"
 LOCKS = "locks"  # no command of Alembic's
+USAGE = "[--json] [--traffic TABLE [--app NAME] [--chart FILE]] ALEMBIC_ARGUMENTS"
+HELP = "Run an Alembic command and print what each statement did to the PostgreSQL server."
+MORE = """\
+All other arguments are Alembic's own; `alembic --help` prints them. Run it where you run alembic.
+
+examples:
+  migration-xray upgrade head
+  migration-xray --json -c deploy/alembic.ini upgrade +1
+  migration-xray --traffic users --chart noticed.png upgrade head
+  migration-xray locks --database postgresql://me@localhost/shop
+"""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run ``migration-xray ARGUMENTS``; returns the exit status: 0, or 1 for a refusal."""
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(encoding="utf-8", errors="replace")  # type: ignore[union-attr]  # a terminal's or a pipe's
-    words = sys.argv[1:] if arguments is None else arguments
+    with standard_streams() as output:
+        status = _run(sys.argv[1:] if arguments is None else arguments)
+        output.flush()
+        if output.lost:
+            print(f"The rest of the output could not be written: {output.lost.strerror}.", file=sys.stderr)
+            return 1
+    return status
+
+
+def _run(words: list[str]) -> int:
     try:
         if words[:1] == [LOCKS]:
             print_locks(_locks_parser().parse_args(words[1:]).database)
         else:
-            parser = argparse.ArgumentParser("migration-xray", description=__doc__, usage=f"%(prog)s {USAGE}\n       %(prog)s locks [--database URL]")
-            add_options(parser)
-            options, rest = parser.parse_known_args(words)
-            xray(options, rest)
+            xray(*_parser().parse_known_args(words))
     except UserError as error:
         print(error, file=sys.stderr)
-        return 1
+    except ImportError as error:
+        print(f"{unimported(error)}.", file=sys.stderr)
+    except OSError as error:
+        print(f"{error.filename or 'A file'}: {error.strerror or error}.", file=sys.stderr)
     except KeyboardInterrupt:
         return 130
-    return 0
+    else:
+        return 0
+    return 1
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Give a parser x-ray's own options; all that it does not know goes on to Alembic."""
-    parser.add_argument("--json", action="store_true", help="print the trace as JSON; what Alembic says goes to standard error")
-    parser.add_argument("--traffic", metavar="TABLE", help="let readers and writers work on this table of DATABASE_URL meanwhile")
-    parser.add_argument("--app", metavar="NAME", action="append", default=[], help="a version of the application, app/NAME.sql")
-    parser.add_argument("--chart", metavar="FILE", help="where to draw what the traffic felt: .png or .svg")
     parser.set_defaults(program=parser.prog)
-    parser.add_argument("alembic", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    parser.allow_abbrev = False  # or it takes Alembic's options for abbreviations of ours
+    parser.add_argument(
+        "--json", action="store_true", help="print the trace as JSON; Alembic's output goes to standard error"
+    )
+    parser.add_argument(
+        "--traffic", metavar="TABLE", help="run readers and writers on this table of DATABASE_URL meanwhile"
+    )
+    parser.add_argument(
+        "--app", metavar="NAME", action="append", default=[], help="take their statements from app/NAME.sql"
+    )
+    parser.add_argument("--chart", metavar="FILE", help="draw how long they waited: .png or .svg")
 
 
-def xray(options: argparse.Namespace, rest: list[str]) -> None:
+def xray(options: argparse.Namespace, arguments: list[str]) -> None:
     """Run an Alembic command in this folder's project and print what each statement did to the server.
 
-    ``rest`` are Alembic's arguments before ``options.alembic``. Raises UserError where the command fails.
+    Raises UserError where the command fails.
     """
     from migration_xray import command
     from migration_xray.reports import as_text
     from migration_xray.traffic import chart
     from migration_xray.watch import watching
 
-    arguments = rest + options.alembic
     if not arguments:
         raise UserError(f"What should Alembic do? For example: {options.program} upgrade head")
     traffic = _traffic(options)
+    if options.chart:
+        chart.examine(Path(options.chart))
     trace = None
     try:
         with traffic or nullcontext(), watching(" ".join(arguments)) as trace:
             if traffic:
                 traffic.traces.append(trace)
             command.run(arguments, Path.cwd(), sys.stderr if options.json else sys.stdout)
+    except command.AlembicError as error:
+        raise _with_a_hint(error, arguments) from None
     finally:
-        if trace:
+        if trace and (options.json or trace.server or trace.ok):  # what failed before any session has its error only
             print(json.dumps(trace.to_dict(), indent=1, ensure_ascii=False) if options.json else as_text(trace))
         if traffic and traffic.felt:
             print(traffic.felt, file=sys.stderr if options.json else sys.stdout)
@@ -78,25 +113,49 @@ def xray(options: argparse.Namespace, rest: list[str]) -> None:
 def print_locks(database: str | None) -> None:
     """Print who holds which lock in a database and who waits for whom; without a URL, DATABASE_URL names it.
 
-    Raises UserError where there is no URL, or the server refuses the session.
+    Raises UserError where there is no URL, or the server refuses the session or an answer.
     """
-    from migration_xray.connection import connect, parse
+    import psycopg
+
+    from migration_xray.connection import OLDEST, connect, parse
     from migration_xray.locks import lock_tree
 
     address = database or os.environ.get("DATABASE_URL")
     if not address:
         raise UserError("Which database? Give its URL with --database, or set DATABASE_URL.")
     with connect(parse(address)) as session:
-        print(lock_tree(session))
+        if session.info.server_version < OLDEST * 10000:
+            version = session.info.parameter_status("server_version")
+            raise UserError(f"This server is PostgreSQL {version}; {PROGRAM} needs {OLDEST} or newer.")
+        try:
+            print(lock_tree(session))
+        except psycopg.Error as error:
+            raise UserError(f"PostgreSQL said: {said(error)}.") from None
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        PROGRAM,
+        usage=f"%(prog)s {USAGE}\n       %(prog)s {LOCKS} [--database URL]",
+        description=HELP,
+        epilog=MORE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    versions = (f"{package} {metadata.version(package)}" for package in (PROGRAM, "alembic", "sqlalchemy", "psycopg"))
+    parser.add_argument("--version", action="version", version=", ".join(versions))
+    add_options(parser)
+    return parser
 
 
 def _locks_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(f"migration-xray {LOCKS}", description="Show who holds which lock, and who waits for whom.")
+    parser = argparse.ArgumentParser(
+        f"{PROGRAM} {LOCKS}", description="Show who holds which lock, and who waits for whom."
+    )
     parser.add_argument("--database", metavar="URL", help="by default DATABASE_URL")
     return parser
 
 
-def _traffic(options: argparse.Namespace):
+def _traffic(options: argparse.Namespace) -> Traffic | None:
     from migration_xray.connection import parse
     from migration_xray.traffic import Traffic
 
@@ -107,3 +166,13 @@ def _traffic(options: argparse.Namespace):
     if options.app or options.chart:
         raise UserError("--app and --chart are about traffic: say on which table, with --traffic TABLE.")
     return None
+
+
+def _with_a_hint(error: UserError, arguments: list[str]) -> UserError:
+    """Where Alembic's configuration is not there, say so; any other error stays as it is."""
+    configured = argparse.ArgumentParser(add_help=False)
+    configured.add_argument("-c", "--config", default=os.environ.get("ALEMBIC_CONFIG") or "alembic.ini")
+    file = Path.cwd() / configured.parse_known_args(arguments)[0].config
+    if "script_location" not in str(error) or file.exists():
+        return error
+    return UserError(f"{error}\nThere is no {file}. Run this in your project's folder, or name its file with -c FILE.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -45,6 +47,21 @@ class AlembicError(UserError):
         if where:
             lines.append(f"  in {where}" + (f": {source}" if source else ""))
         super().__init__("\n".join(lines))
+
+
+def unimported(error: ImportError) -> str:
+    """What can't be imported and why, in a sentence; some packages give no name, and a page of attempts."""
+    return f"Python can't import {error.name or 'a package'}: {str(error).splitlines()[0].rstrip('.')}"
+
+
+@contextmanager
+def needing(what: str, install: str) -> Iterator[None]:
+    """Around what needs a package that not everybody has: its absence becomes a UserError that says how to get it."""
+    try:
+        yield
+    except ImportError as error:
+        package, reason = (error.name or "a package").partition(".")[0], str(error).splitlines()[0].rstrip(".")
+        raise UserError(f"{what} needs {package} ({reason}). Install it with: {install}") from None
 
 
 def sqlstate(error: BaseException | None) -> str | None:

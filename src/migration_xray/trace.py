@@ -10,6 +10,7 @@ import re
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from migration_xray.errors import needing
 from migration_xray.locks import MODES
 
 if TYPE_CHECKING:
@@ -180,7 +181,8 @@ class Trace:
 
     def to_frame(self) -> pandas.DataFrame:
         """One row for each statement, Alembic's own too: its transaction's number from 1, and a Statement's fields."""
-        import pandas
+        with needing("A data frame", "pip install pandas"):
+            import pandas
 
         rows = [
             {"transaction": number, "outcome": transaction.outcome} | vars(statement)

@@ -37,7 +37,7 @@ def build(root: Path) -> list[Path]:
     Raises UserError with hatchling's last lines where a build fails.
     """
     dist = root / "dist"
-    wheels = []
+    wheels: list[Path] = []
     for package, place in PROJECTS.items():
         for earlier in dist.glob(f"{package}-*.whl"):
             earlier.unlink()
@@ -60,7 +60,9 @@ def _hatchling(project: Path, dist: Path) -> None:
     )
     if done.returncode:
         said = "\n".join(f"  {line}" for line in done.stdout.strip().splitlines()[-8:]) or "  nothing"
-        raise UserError(f"The wheel of {project} was not built: hatchling failed (exit status {done.returncode}):\n{said}")
+        raise UserError(
+            f"The wheel of {project} was not built: hatchling failed (exit status {done.returncode}):\n{said}"
+        )
 
 
 if __name__ == "__main__":

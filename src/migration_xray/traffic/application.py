@@ -223,6 +223,3 @@ def main() -> None:
         patience = sys.stdin.readline()  # empty where the parent is gone
         answer(crew.end(float(patience or 0)))
 
-
-if __name__ == "__main__":
-    main()

@@ -12,12 +12,12 @@ import statistics
 import warnings
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ContextDecorator, contextmanager
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from migration_xray.errors import UserError
+from migration_xray.errors import UserError, needing
 from migration_xray.trace import shape
 from migration_xray.words import FLOWING, listed, milliseconds, words_below
 
@@ -119,6 +119,11 @@ def caption(felt: Felt) -> dict[str, str]:
     return {"text/plain": str(felt), "text/html": line + words_below("chart", alt(felt), FLOWING)}
 
 
+def _drawing() -> ContextDecorator:
+    return needing("A chart", 'pip install "migration-xray[chart]"')
+
+
+@_drawing()
 def png(felt: Felt) -> bytes:
     """The picture as PNG, with few colours and so in few bytes."""
     from PIL import Image, PngImagePlugin
@@ -132,15 +137,25 @@ def png(felt: Felt) -> bytes:
     return small.getvalue()
 
 
+@_drawing()
+def examine(path: Path) -> None:
+    """Raise UserError where :func:`save` would not get this far, before anything has been measured for the picture."""
+    if path.suffix.lower() not in (".png", ".svg"):
+        raise UserError(f"{path} is to be a picture: end its name with .png or .svg.")
+    if not path.absolute().parent.is_dir():
+        raise UserError(f"The chart can't be saved: there is no folder {path.absolute().parent}. Make it, or name another.")
+    import matplotlib  # noqa: F401
+    import PIL  # noqa: F401
+
+
 def save(felt: Felt, path: Path) -> None:
     """Write the picture to a file, ``*.png`` or ``*.svg``."""
+    examine(path)
     if path.suffix.lower() == ".png":
         path.write_bytes(png(felt))
-    elif path.suffix.lower() == ".svg":
+    else:
         with _style():
             draw(felt).savefig(path, format="svg", metadata={"Description": alt(felt), "Date": None})
-    else:
-        raise UserError(f"{path} is to be a picture: end its name with .png or .svg.")
 
 
 @contextmanager
@@ -161,6 +176,7 @@ def _style() -> Iterator[None]:
         log.setLevel(level)
 
 
+@_drawing()
 def draw(felt: Felt) -> Figure:
     """The picture as a figure of its own, unknown to pyplot."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from migration_xray.errors import needing
 from migration_xray.trace import Trace
 from migration_xray.words import milliseconds
 
@@ -113,7 +114,8 @@ class Felt:
 
     def to_frame(self) -> pandas.DataFrame:
         """One row for each statement of the application, with a Sample's fields, in the order of time."""
-        import pandas
+        with needing("A data frame", "pip install pandas"):
+            import pandas
 
         return pandas.DataFrame(sorted(self.samples), columns=list(Sample._fields))
 

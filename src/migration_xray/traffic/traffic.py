@@ -44,7 +44,7 @@ PATIENCE = 2.0  # seconds that a statement may go on waiting when the traffic en
 
 # What to do about PostgreSQL's refusals, by SQLSTATE. https://www.postgresql.org/docs/18/errcodes-appendix.html
 MENDS = {
-    "42501": "The role needs SELECT and UPDATE on the table, and INSERT and DELETE for --insert.",
+    "42501": "The role needs SELECT and UPDATE on the table, and INSERT and DELETE where rows are inserted.",
     "53100": "The disk that holds the database is full: make room, then try again.",
     "53300": "Too many sessions are open: close those that you don't need, then try again.",
     "55P03": "Another session holds that lock: end its transaction, then try again.",
@@ -84,7 +84,7 @@ class Traffic:
         plan = self._plan()
         self.sessions = {session["name"]: (session["kind"], session["app"]) for session in plan["sessions"]}
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "migration_xray.traffic.application"],
+            [sys.executable, "-P", "-c", "from migration_xray.traffic.application import main; main()"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -175,7 +175,7 @@ class Traffic:
             answer = ""
         if not answer:
             status = self.process.wait()
-            raise UserError(f"The traffic's process ended before its time (exit status {status}). Run the cell again.")
+            raise UserError(f"The traffic's process ended before its time (exit status {status}). Try again.")
         told: dict[str, Any] = json.loads(answer)
         return told
 
