@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -640,3 +641,22 @@ def test_a_killed_kernel_is_made_up_for_by_another(kernel):
     _, reply = second.run("%alembic upgrade nowhere")
     assert reply["status"] == "error"
     assert reply["traceback"] == ["FAILED: Can't locate revision identified by 'nowhere'"]
+
+
+# What an installed package is like
+
+
+def test_files_that_come_from_a_read_only_package_are_the_learners(tmp_path, monkeypatch):
+    """On many shared installations nobody may write to the package, its folders included. A copy must not be like that."""
+    package = tmp_path / "package"
+    for name in ("project", "shop"):
+        shutil.copytree(startstate.PACKAGE / name, package / name)
+    for path in package.rglob("*"):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    monkeypatch.setattr(startstate, "PACKAGE", package)
+    startstate.lay_project(tmp_path / "project", "small")
+    laid = [tmp_path / "project", *(tmp_path / "project").rglob("*")]
+    assert {path.name for path in laid} > {"alembic.ini", "env.py", "versions", "0003_orders.py"}
+    assert [path for path in laid if not path.stat().st_mode & stat.S_IWUSR] == []
+    for path in package.rglob("*"):
+        path.chmod(0o755 if path.is_dir() else 0o644)

@@ -781,3 +781,17 @@ def test_a_lock_is_let_go_by_a_process_that_dies(work):
     assert subprocess.run([sys.executable, "-c", code]).returncode == 9
     with work.locked("progress"):
         pass
+
+
+# Where it is
+
+
+def test_without_a_clone_it_is_in_the_home(monkeypatch, tmp_path):
+    """The course's own folder is site-packages then: not the learner's, and gone with the next installation."""
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.delenv("LAB_WORK", raising=False)
+    monkeypatch.setattr("migration_lab.workspace.CLONE", None)
+    assert Workspace().path == tmp_path / "migration-lab"
+    monkeypatch.setenv("LAB_WORK", str(tmp_path / "mine"))
+    assert Workspace().path == tmp_path / "mine"
