@@ -8,7 +8,7 @@ import sys
 import pytest
 import yaml
 
-from migration_lab.course import ROOT
+from migration_lab.paths import ROOT
 
 LINT = ROOT / "scripts" / "lint.py"
 

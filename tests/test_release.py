@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from migration_lab.course import ROOT
+from migration_lab.paths import ROOT
 
 RELEASE = runpy.run_path(str(ROOT / ".ci" / "release.py"))
 release_text, Fault = RELEASE["release_text"], RELEASE["Fault"]
