@@ -117,7 +117,7 @@ def test_a_package_that_can_not_be_imported_does_not_silence_the_doctor(patient,
 
 
 def test_little_room_is_named(small_disk, monkeypatch):
-    """The large start state and its clones fill a small disk in the middle of lesson 05."""
+    """The large start state and its clones fill a small disk in the middle of lesson 06."""
     monkeypatch.setenv("LAB_WORK", str(small_disk / "work"))
     monkeypatch.setenv("LAB_POSTGRES", "embedded")
     (sentence,) = wrong()

@@ -134,7 +134,7 @@ def clone(running):
 
 @pytest.mark.parametrize("start", ["empty", "small", "large"])
 def test_a_start_state_has_the_rows_that_it_promises(start, clone):
-    """At the large one a bad lock is felt for a second; with fewer rows the lessons about locks would show nothing."""
+    """At the large one a bad lock is clearly felt; with fewer rows the lessons about locks would show nothing."""
     session = clone(start)
     tables = {row[0] for row in session.execute("SELECT relname FROM pg_stat_user_tables")}
     counts = {table: session.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in startstate.ROWS[start]}

@@ -152,7 +152,7 @@ def test_each_statement_gives_what_psql_shows(named):
 
 
 def test_many_rows_are_told_by_their_number(named):
-    """A SELECT without WHERE on the large shop is a million rows, which no browser survives."""
+    """A SELECT without WHERE on the large shop is 300,000 rows, which no browser survives."""
     (outcome,) = named.run("alice", "SELECT generate_series(1, 12345) AS n")
     assert str(outcome).splitlines()[-2:] == ["20", "(12,345 rows, 20 shown)"]
     assert len(str(outcome).splitlines()) == 23

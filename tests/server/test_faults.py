@@ -468,7 +468,7 @@ def test_a_reset_deletes_what_is_read_only(ordinary_user, lab, running):
 
 
 def test_a_role_whose_statements_have_little_time(running, tmp_path, monkeypatch):
-    """A company's server gives each statement some seconds; the large start state takes half a minute."""
+    """A company's server gives each statement some seconds; the large start state takes longer."""
     for part in ("shop", "project"):
         shutil.copytree(startstate.PACKAGE / part, tmp_path / part)
     data = tmp_path / "shop" / "data.sql"

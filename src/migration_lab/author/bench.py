@@ -303,7 +303,7 @@ def alembic() -> Iterator[list[Timed]]:
 
 @contextmanager
 def xray_large() -> Iterator[list[Timed]]:
-    """A migration of a second or more: a million rows are written."""
+    """A migration of a second or more: 300,000 rows are written."""
     with _migration("large", 'op.execute("UPDATE orders SET total = total + 1")') as functions:
         yield functions
 

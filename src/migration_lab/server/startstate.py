@@ -28,7 +28,7 @@ DISK_FULL = "53100"
 ROWS = {
     "empty": {},
     "small": {"users": 1_000, "products": 1_000, "orders": 1_000},
-    "large": {"users": 200_000, "products": 2_000, "orders": 1_000_000},
+    "large": {"users": 100_000, "products": 2_000, "orders": 300_000},
 }
 
 
@@ -125,7 +125,7 @@ def _build(server: Server, session: Connection, name: str, start: str) -> None:
     """Build under another name and rename at the end: a template that exists is whole."""
     if start == "large":
         rows = ROWS[start]
-        print(f"Building the large start state ({rows['orders']:,} orders): half a minute, once …", flush=True)
+        print(f"Building the large start state ({rows['orders']:,} orders): some seconds, once …", flush=True)
     making = f"{name}_making"
     drop_database(session, making)
     session.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(making)))
