@@ -1,7 +1,7 @@
 """`%alembic` is Alembic's command line: the same output and the same success as the program, only in this process.
 
 What a learner sees in a notebook must be what they will see in a terminal, and what a command leaves behind in a
-process that goes on must be nothing. The program itself is spawned once for each command, and all of it beforehand.
+process that goes on must be nothing. Alembic's program says the same stories, see program.py.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import logging
 import os
 import re
 import shlex
-import subprocess
 import sys
 import threading
 import warnings
 from _thread import interrupt_main
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,7 @@ from textwrap import dedent, indent
 import pytest
 import sqlalchemy as sa
 from alembic.config import CommandLine
+from tests.program import Forked, spawn
 from tests.waiting import wait_until
 
 from migration_lab.server import startstate
@@ -31,7 +32,6 @@ from migration_lab.server.postgres import environment
 from migration_xray import command
 from migration_xray.command import AlembicError
 
-PROGRAM = Path(sys.executable).with_name("alembic")
 ENV = "migrations/env.py"
 REVISION = "migrations/versions/0004.py"
 TELLING_ENV = "print('-x', context.get_x_argument(), '--tag', context.get_tag_argument())\n"
@@ -79,19 +79,10 @@ class Stage:
     def replace(self, name: str, *change: str) -> None:
         self.write(name, (self.project / name).read_text(encoding="utf-8").replace(*change))
 
-    def spawn(self, line: str) -> Said:
-        unbuffered = {"PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-        done = subprocess.run(
-            [PROGRAM, *shlex.split(line)],
-            cwd=self.project,
-            env=os.environ | self.variables | unbuffered,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            encoding="utf-8",
-        )
-        return Said(self.comparable(done.stdout), done.returncode)
+    def told(self, program: Callable[..., tuple[str, int]], line: str) -> Said:
+        """What Alembic's program says to a command line here."""
+        printed, status = program(shlex.split(line), self.project, os.environ | self.variables)
+        return Said(self.comparable(printed), status)
 
     def run(self, line: str, output: io.StringIO | None = None) -> Said:
         output, error = output or io.StringIO(), None
@@ -246,15 +237,13 @@ def scene(stages, story: str) -> Stage:
 
 
 @pytest.fixture(scope="module")
-def program(stages) -> dict[str, list[Said]]:
-    """What the program says to every story; side by side, for each command costs its start."""
-
-    def tell(story: str, stage: Stage) -> list[Said]:
-        return [stage.spawn(line) for line in commands(story)]
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        told = {story: pool.submit(tell, story, scene(stages, story)) for story in STORIES}
-    return {story: answers.result() for story, answers in told.items()}
+def program(tmp_path_factory) -> Callable[..., tuple[str, int]]:
+    """Alembic's program. Where a process can fork it starts once, for its start costs more than most of its commands."""
+    if not hasattr(os, "fork"):
+        yield spawn
+        return
+    with Forked(tmp_path_factory.mktemp("program")) as forked:
+        yield forked.run
 
 
 def test_every_subcommand_is_in_a_story():
@@ -266,11 +255,29 @@ def test_every_subcommand_is_in_a_story():
 @pytest.mark.parametrize("story", STORIES)
 def test_a_command_says_what_the_program_says(story, program, stages):
     stage = scene(stages, story)
-    for line, there in zip(commands(story), program[story], strict=True):
+    told = [stage.told(program, line) for line in commands(story)]
+    stage = scene(stages, story)
+    for line, there in zip(commands(story), told, strict=True):
         here = stage.run(line)
         assert bool(here.status) == bool(there.status), line
         in_order = sorted if line == "branches" else list  # whose lines stand as Python's hashes fall, process by process
         assert in_order(here.text.splitlines()) == in_order(without_failure(there, here.error).splitlines()), line
+
+
+@pytest.mark.parametrize("story", ["models", "a migration that fails"])
+def test_a_program_that_forks_is_the_program(story, program, stages):
+    """The stories are told to a process that forks; that it says what the program itself says is seen to here."""
+    stage = scene(stages, story)
+    spawned = [stage.told(spawn, line) for line in commands(story)]
+    stage = scene(stages, story)
+    for line, there in zip(commands(story), spawned, strict=True):
+        forked = stage.told(program, line)
+        assert (without_traceback(forked.text), forked.status) == (without_traceback(there.text), there.status), line
+
+
+def without_traceback(text: str) -> str:
+    """Without the frames of a traceback, of which the program's first ones are its own."""
+    return re.sub(r"(?m)^  .*\n", "", text)
 
 
 def without_failure(there: Said, error: AlembicError | None) -> str:
