@@ -33,6 +33,7 @@ from migration_lab.workspace import Workspace
 from migration_xray.errors import AlembicError, UserError
 from migration_xray.trace import Trace
 
+from .blocker import Blocker
 from .outage import SERVERS, Exhausted, Outage, Watch
 
 SECONDS = 30  # for each Alembic command of a grading
@@ -41,7 +42,7 @@ TIMEOUTS = {
     "lock_timeout": "10s",
     "idle_in_transaction_session_timeout": f"{SECONDS}s",
 }
-WRITER_STAYS = 3.0  # seconds
+WRITER_STAYS = 2.0  # seconds, after somebody began to wait for them
 NEXT_WRITER_COMES = 1.0
 
 
@@ -202,27 +203,34 @@ class Graded:
                 leaves.cancel()
                 leaves.join()
 
+    def blocker(self, statement: str, seconds: float) -> Blocker:
+        """Somebody's transaction, begun with this statement, that a migration may have to wait for; use it as a context."""
+        return Blocker(self.connect, statement, seconds)
+
     def upgrade_beside_writers(self, first: str, second: str) -> tuple[Trace, float]:
         """Run ``upgrade head`` while writers work, one of whom takes their time: what x-ray saw, and a wait in seconds.
 
-        The first writer's transaction is open before the upgrade begins, and for ``WRITER_STAYS`` seconds; the second one
-        comes after ``NEXT_WRITER_COMES`` seconds, and the wait is theirs. Raises AlembicError where the upgrade fails.
+        The first writer's transaction is open before the upgrade begins, and stays for ``WRITER_STAYS`` seconds in its way.
+        The second one comes as soon as the upgrade waits for the first or is over, and otherwise after ``NEXT_WRITER_COMES``
+        seconds; the wait is theirs. Raises AlembicError where the upgrade fails.
         """
         waits: list[float] = []
 
         def write() -> None:
+            blocker.met.wait(NEXT_WRITER_COMES)
             with suppress(UserError), self.connect() as session:  # the check ends with it, in the thread that reports
                 began = time.monotonic()
                 session.execute(second)
                 waits.append(time.monotonic() - began)
 
-        comes = threading.Timer(NEXT_WRITER_COMES, write)
-        with self.open_transaction(first, WRITER_STAYS):
-            comes.start()
+        next_writer = threading.Thread(target=write)
+        with self.blocker(first, WRITER_STAYS) as blocker:
+            next_writer.start()
             try:
                 trace = self.alembic("upgrade", "head")
             finally:
-                comes.join()
+                blocker.met.set()
+                next_writer.join()
         return trace, max(waits, default=0.0)
 
     def revisions(self) -> list:

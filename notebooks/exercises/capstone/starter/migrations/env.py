@@ -38,7 +38,7 @@ def run_migrations_online() -> None:
         except OperationalError as error:
             if error.orig.sqlstate != LOCK_NOT_AVAILABLE or attempt == TRIES:
                 raise
-            time.sleep(0.5)
+            time.sleep(0.2)
 
 
 if context.is_offline_mode():

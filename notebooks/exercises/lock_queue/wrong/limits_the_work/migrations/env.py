@@ -19,7 +19,7 @@ def migrate(connection) -> None:
         context.run_migrations()
 
 
-for pause in (0.5, 1, 2, 4, None):
+for pause in (0.5, 1, 1, None):
     try:
         with engine.connect() as connection:
             migrate(connection)
