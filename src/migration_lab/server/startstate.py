@@ -52,10 +52,8 @@ def create_by(session: Connection, server: Server, name: str, start: str) -> Non
     """Do what ``create_database`` does through a patient session that is open already."""
     template = _template(session, server, start)
     drop_database(session, name)
-    # The large state would be written twice, once as WAL, by the default strategy.
-    strategy = sql.SQL("FILE_COPY" if start == "large" else "WAL_LOG")
-    command = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY {}")
-    session.execute(command.format(sql.Identifier(name), sql.Identifier(template), strategy))
+    command = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+    session.execute(command.format(sql.Identifier(name), sql.Identifier(template)))
 
 
 def drop_database(session: Connection, name: str) -> None:
