@@ -195,7 +195,12 @@ class Graded:
         with self.connect() as session:
             session.execute("BEGIN")
             session.execute(statement)
-            leaves = threading.Timer(seconds, session.execute, ["COMMIT"])
+
+            def leave() -> None:
+                with suppress(psycopg.Error):  # the session may be gone with its server, which the check then says
+                    session.execute("COMMIT")
+
+            leaves = threading.Timer(seconds, leave)
             leaves.start()
             try:
                 yield
