@@ -42,6 +42,7 @@ TIMEOUTS = {
     "lock_timeout": "10s",
     "idle_in_transaction_session_timeout": f"{SECONDS}s",
 }
+UNSAVED = {"synchronous_commit": "off"}  # a commit need not reach the disk: after a crash the database is dropped
 WRITER_STAYS = 2.0  # seconds, after somebody began to wait for them
 NEXT_WRITER_COMES = 1.0
 
@@ -445,7 +446,7 @@ def _scratch(running: Server, exercise: Exercise, stem: str) -> Iterator[str]:
         command = sql.SQL("ALTER DATABASE {} SET {} = {}")
         limits = [
             command.format(sql.Identifier(database), sql.Identifier(setting), sql.Literal(value))
-            for setting, value in TIMEOUTS.items()
+            for setting, value in (TIMEOUTS | UNSAVED).items()
         ]
         session.execute(sql.SQL("; ").join(limits))  # in one statement, and so in one transaction
         yield database
