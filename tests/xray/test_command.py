@@ -24,8 +24,8 @@ from textwrap import dedent, indent
 import pytest
 import sqlalchemy as sa
 from alembic.config import CommandLine
-from tests.program import Forked, spawn
 from tests.waiting import wait_until
+from tests.xray.program import Forked, spawn
 
 from migration_lab.server import startstate
 from migration_lab.server.postgres import environment
