@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 NOBODY = "Nobody holds a lock on a table here, and nobody waits for one."
 OURS = ("migration-lab", "x-ray")  # the lab's own sessions, by application_name
 PREPARED = 0  # the pid that a prepared transaction goes by
-TABLES = "rpvmf"  # relkinds that rows are read from
+TABLES = frozenset("rpvmf")  # relkinds that rows are read from
 NOTEWORTHY = MODES["ShareUpdateExclusiveLock"].rank  # on an index, weaker locks are what every query takes
 
 # https://www.postgresql.org/docs/18/monitoring-stats.html#MONITORING-PG-STAT-ACTIVITY-VIEW
@@ -63,6 +63,38 @@ LOCKS = f"""
     LEFT JOIN pg_namespace n ON n.oid = relnamespace
     LEFT JOIN pg_index i ON indexrelid = c.oid
     WHERE mode = ANY(%s) AND pid IS DISTINCT FROM pg_backend_pid()"""
+
+
+class SessionRow(NamedTuple):
+    """A row of SESSIONS."""
+
+    pid: int
+    leader_pid: int | None
+    name: str | None
+    here: bool
+    is_client: bool
+    backend_type: str | None
+    state: str | None
+    query: str | None
+    ms: float | None
+
+
+class LockRow(NamedTuple):
+    """A row of LOCKS; ``oid`` and what follows up to ``part_of`` are known of a relation in this database."""
+
+    pid: int
+    type: str
+    mode: str
+    granted: bool
+    object: str
+    oid: int | None
+    relation: str | None
+    kind: str | None
+    part_of: int | None
+    is_system: bool
+    key: str | None
+    ms: float | None
+    blockers: list[int] | None
 
 
 @dataclass(frozen=True)
@@ -148,9 +180,11 @@ class LockTree:
         return [one for one in wait.blockers if one in self.backends] if wait else []
 
     def _ancestors(self, pid: int) -> list[int]:
-        ancestors = []
-        while (pid := self.parents[pid]) is not None and pid not in ancestors:
-            ancestors.append(pid)
+        ancestors: list[int] = []
+        parent = self.parents[pid]
+        while parent is not None and parent not in ancestors:
+            ancestors.append(parent)
+            parent = self.parents[parent]
         return ancestors
 
     def _branch(self, backend: Backend) -> list[str]:
@@ -194,10 +228,11 @@ def _said(backend: Backend) -> list[str]:
 
 def lock_tree(connection: psycopg.Connection) -> LockTree:
     """The locks and waits in the connection's database, but for the connection's own."""
-    from psycopg.rows import namedtuple_row
+    from psycopg.rows import class_row
 
-    with connection.cursor(row_factory=namedtuple_row) as cursor:
+    with connection.cursor(row_factory=class_row(LockRow)) as cursor:
         locks = cursor.execute(LOCKS, [list(MODES)]).fetchall()
+    with connection.cursor(row_factory=class_row(SessionRow)) as cursor:
         sessions = cursor.execute(SESSIONS).fetchall()
     names = _names(sessions)
     leaders = {session.pid: session.leader_pid or session.pid for session in sessions}
@@ -219,8 +254,9 @@ def in_names(said: str, connection: psycopg.Connection) -> str:
     """A sentence of PostgreSQL's about a deadlock, with names for the numbers that nobody knows."""
     names = lock_tree(connection).names
 
-    def relation(match: re.Match) -> str:
-        return connection.execute("SELECT %s::oid::regclass::text", [match[1]]).fetchone()[0]
+    def relation(match: re.Match[str]) -> str:
+        [(name,)] = connection.execute("SELECT %s::oid::regclass::text", [match[1]])
+        return str(name)
 
     said = re.sub(r"\b[Pp]rocess (\d+)", lambda match: names.get(int(match[1]), match[0]), said)
     said = re.sub(r"\brelation (\d+) of database \d+", relation, said)
@@ -228,9 +264,9 @@ def in_names(said: str, connection: psycopg.Connection) -> str:
     return re.sub(r"\btransaction \d+", "a transaction", said)
 
 
-def _names(sessions: Iterable[NamedTuple]) -> dict[int, str]:
+def _names(sessions: Iterable[SessionRow]) -> dict[int, str]:
     """By pid the application_name, numbered where several have the same one, and where there is none "pid 4711"."""
-    names, count = {PREPARED: "a prepared transaction"}, Counter()
+    names, count = {PREPARED: "a prepared transaction"}, Counter[str]()
     for session in sorted(sessions, key=lambda session: not session.here):
         name = session.name or ("autovacuum" if session.backend_type == "autovacuum worker" else "")
         count[name] += 1
@@ -239,36 +275,37 @@ def _names(sessions: Iterable[NamedTuple]) -> dict[int, str]:
     return names
 
 
-def _state(session: NamedTuple) -> tuple[str, str]:
-    if session.state in (None, "disabled"):
+def _state(session: SessionRow) -> tuple[str, str]:
+    if session.state is None or session.state == "disabled":
         return "?", "?"
-    statement = " ".join(session.query.split())
+    statement = " ".join((session.query or "").split())
     return session.state, statement if len(statement) <= 100 else statement[:98] + " …"
 
 
-def _holds(own: list[NamedTuple]) -> tuple[Lock, ...]:
+def _holds(own: list[LockRow]) -> tuple[Lock, ...]:
     """The strongest lock on each table, and on an index where it is more than its table's; advisory locks too."""
-    strongest: dict[int, NamedTuple] = {}
+    strongest: dict[int, LockRow] = {}
     for lock in own:
         if lock.granted and lock.type == "relation" and lock.oid and not lock.is_system:
             strongest[lock.oid] = max(strongest.get(lock.oid, lock), lock, key=_rank)
 
-    def is_telling(lock: NamedTuple) -> bool:
-        if lock.kind in "iI":
+    def is_telling(lock: LockRow) -> bool:
+        if lock.part_of is not None:  # an index
             table = strongest.get(lock.part_of)
             return _rank(lock) >= NOTEWORTHY and (table is None or _rank(lock) > _rank(table))
         return lock.kind in TABLES
 
     tables = sorted(filter(is_telling, strongest.values()), key=lambda lock: (-_rank(lock), lock.relation))
-    advisory = sorted((lock for lock in own if lock.granted and lock.type == "advisory"), key=lambda lock: lock.key)
+    advisory = [lock for lock in own if lock.granted and lock.type == "advisory"]
+    advisory.sort(key=lambda lock: lock.key or "")
     return tuple(map(_lock, [*tables, *advisory]))
 
 
-def _rank(lock: NamedTuple) -> int:
+def _rank(lock: LockRow) -> int:
     return MODES[lock.mode].rank
 
 
-def _lock(lock: NamedTuple) -> Lock:
+def _lock(lock: LockRow) -> Lock:
     if lock.type == "advisory":
         return Lock(lock.mode, f"advisory lock {lock.key}")
     if lock.type == "relation":
@@ -277,11 +314,11 @@ def _lock(lock: NamedTuple) -> Lock:
     return Lock(lock.mode, f"the {lock.type}")
 
 
-def _wait(own: list[NamedTuple], locks: list[NamedTuple], names: dict[int, str]) -> Wait | None:
+def _wait(own: list[LockRow], locks: list[LockRow], names: dict[int, str]) -> Wait | None:
     wanted = next((lock for lock in own if not lock.granted), None)
     if wanted is None:
         return None
-    blockers = tuple(pid for pid in names if pid in wanted.blockers)  # the server has them in no order
+    blockers = tuple(pid for pid in names if pid in (wanted.blockers or ()))  # the server has them in no order
     named = [names[pid] for pid in blockers]
     rows = [lock.relation for lock in own if lock.type == "tuple" and lock.relation]
     row = f"a row of {rows[0]}" if rows else ""
@@ -295,9 +332,9 @@ def _wait(own: list[NamedTuple], locks: list[NamedTuple], names: dict[int, str])
     return Wait(str(_lock(wanted)), because, wanted.ms, blockers)
 
 
-def _because(wanted: NamedTuple, locks: list[NamedTuple], blockers: dict[int, str]) -> str:
+def _because(wanted: LockRow, locks: list[LockRow], blockers: dict[int, str]) -> str:
     """Who holds a lock that this one conflicts with, and who only waits for one and is served first."""
-    holders: dict[int, NamedTuple] = {}
+    holders: dict[int, LockRow] = {}
     for lock in locks:
         conflicts = lock.object == wanted.object and MODES[lock.mode].conflicts(MODES[wanted.mode])
         if lock.granted and lock.pid in blockers and conflicts:
