@@ -45,7 +45,7 @@ class Session:
         self.statements, self.keys = plan["statements"], plan["keys"]
         self.database, self.period, self.offset = database, 1 / rate, number / of / rate
         self.samples: list[tuple[float, float, str | None, str | None]] = []
-        self.inserted: list[tuple] = []
+        self.inserted: list[tuple[Any, ...]] = []
         self.began: float | None = None  # when the statement under way was sent
         self.given_up = False
         self.connection: psycopg.Connection | None = None
@@ -60,19 +60,25 @@ class Session:
         )
         self.connection.execute(f"SET statement_timeout = '{STATEMENT_TIMEOUT}'")
 
+    @property
+    def opened(self) -> psycopg.Connection:
+        """The connection, once ``connect`` has made it."""
+        assert self.connection is not None
+        return self.connection
+
     def warm_up(self) -> None:
         """Send each statement once, so that nothing is left to prepare. Raises Refused where one can't be right.
 
         A version of the application may not fit the schema yet: that is for the traffic to feel.
         """
-        self.connection.execute(f"SET lock_timeout = '{PATIENCE_AT_FIRST}'")
+        self.opened.execute(f"SET lock_timeout = '{PATIENCE_AT_FIRST}'")
         for number in range(len(self.statements)):
             try:
                 self.send(number)
             except psycopg.Error as error:
                 if self.derived or error.sqlstate in (*MISWRITTEN, "55P03"):
                     raise Refused(self.name, error.sqlstate, said(error)) from None
-        self.connection.execute("RESET lock_timeout")
+        self.opened.execute("RESET lock_timeout")
 
     def work(self, start: float, ending: threading.Event) -> None:
         """Keep to the timetable until the end; a session that is behind sends at once what was due meanwhile."""
@@ -93,7 +99,7 @@ class Session:
     def answer(self, number: int) -> tuple[str | None, str | None]:
         """Send the statement whose turn it is. Returns the error that it met: SQLSTATE and sentence, or twice None."""
         try:
-            if self.connection.closed:
+            if self.opened.closed:
                 self.connect()
             self.send(number)
         except psycopg.Error as error:
@@ -105,7 +111,7 @@ class Session:
     def send(self, number: int) -> None:
         sql, columns = self.statements[number % len(self.statements)]
         key = self.keys[number % len(self.keys)]
-        cursor = self.connection.execute(sql, [key[column] for column in columns], prepare=True)
+        cursor = self.opened.execute(sql, [key[column] for column in columns], prepare=True)
         if self.kind == "insert":
             self.inserted += [row[: len(key)] for row in cursor]
 
@@ -117,13 +123,13 @@ class Session:
         to roll back, so this does it with an empty transaction.
         https://github.com/psycopg/psycopg/blob/3.3.9/psycopg/psycopg/_preparing.py (_should_discard)
         """
-        with suppress(psycopg.Error), self.connection.transaction(force_rollback=True):
+        with suppress(psycopg.Error), self.opened.transaction(force_rollback=True):
             pass
 
     def give_up(self) -> None:
         self.given_up = True
         with suppress(psycopg.Error):
-            self.connection.cancel_safe(timeout=2)
+            self.opened.cancel_safe(timeout=2)
 
     def close(self) -> None:
         if self.connection:

@@ -11,7 +11,7 @@ import logging
 import statistics
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ContextDecorator, contextmanager
 from html import escape
 from pathlib import Path
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.typing import RcKeyType
 
 # Inches
 WIDTH, LEFT, RIGHT, TOP, AXIS = 8.6, 0.85, 0.55, 0.36, 0.42
@@ -45,7 +46,12 @@ MARKERS = {"read": "o", "write": "^", "insert": "s"}
 SIZES = {"read": 9, "write": 20, "insert": 13}
 INK, GREY, PALE = "#222222", "#6A6A6A", "#D4D4D4"
 
-STYLE = {"font.size": 8, "text.hinting": "none", "text.parse_math": False, "svg.hashsalt": "traffic"}
+STYLE: dict[RcKeyType, object] = {
+    "font.size": 8,
+    "text.hinting": "none",
+    "text.parse_math": False,
+    "svg.hashsalt": "traffic",
+}
 SCALE = {0.1: "0.1 ms", 1: "1 ms", 10: "10 ms", 100: "100 ms", 1_000: "1 s", 10_000: "10 s", 100_000: "100 s"}
 
 
@@ -182,8 +188,11 @@ def draw(felt: Felt) -> Figure:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    panels = [(_migration, len(longest(felt))), (_errors, len(felt.refusals[:ROWS]))]
-    panels = [(panel, count * ROW + 2 * GAP) for panel, count in panels if count] + [(_latency, LATENCY)]
+    counts = [(_migration, len(longest(felt))), (_errors, len(felt.refusals[:ROWS]))]
+    panels: list[tuple[Callable[[Axes, Felt], None], float]] = [
+        *((panel, count * ROW + 2 * GAP) for panel, count in counts if count),
+        (_latency, LATENCY),
+    ]
     height = TOP + sum(tall + GAP for _, tall in panels) - GAP + AXIS + KEY * len(_keys(felt))
     figure = Figure(figsize=(WIDTH, height), facecolor="white")
     FigureCanvasAgg(figure)
@@ -225,7 +234,7 @@ def _migration(axes: Axes, felt: Felt) -> None:
     for y, row in enumerate(shown):
         for band in _joined(row.bands, felt.seconds):
             running = min(band.at + band.waited_ms / 1000, band.end)
-            edge = {"edgecolor": GREY, "lw": 0.8, "height": 0.62}
+            edge: dict[str, Any] = {"edgecolor": GREY, "lw": 0.8, "height": 0.62}
             axes.barh(y, running - band.at, left=band.at, facecolor="white", ls=(0, (2, 1.5)), **edge)
             axes.barh(y, band.end - running, left=running, facecolor=PALE, hatch="//////" if band.failed else None, **edge)
             axes.plot([band.end, band.until], [y + 0.42] * 2, color=GREY, lw=1, solid_capstyle="butt")
@@ -303,7 +312,7 @@ def _keys(felt: Felt) -> list[list[Artist]]:
         edge = {"markeredgecolor": look["edgecolor"], "markeredgewidth": look["lw"], "markersize": look["s"] ** 0.5}
         return Line2D([], [], ls="", marker=look["marker"], markerfacecolor=look["facecolor"], label=look["label"], **edge)
 
-    markers = [marker(*session) for session in dict.fromkeys(felt.sessions.values())]
+    markers: list[Artist] = [marker(*session) for session in dict.fromkeys(felt.sessions.values())]
     rest: list[Artist] = []
     if felt.refusals:
         rest.append(Line2D([], [], ls="", marker="x", markersize=4, markeredgewidth=0.8, color=INK, label="error"))
@@ -359,11 +368,11 @@ def _joined(bands: list[Band], seconds: float) -> list[Band]:
     joined: list[Band] = []
     for band in bands:
         last = joined[-1] if joined else None
-        apart = last is None or last.failed or band.failed or band.waited_ms / 1000 >= close
-        if not apart and band.at - last.end < close:
-            joined[-1] = last._replace(ms=(band.end - last.at) * 1000, until=max(last.until, band.until))
-        else:
+        is_whole = band.failed or band.waited_ms / 1000 >= close
+        if last is None or last.failed or is_whole or band.at - last.end >= close:
             joined.append(band)
+        else:
+            joined[-1] = last._replace(ms=(band.end - last.at) * 1000, until=max(last.until, band.until))
     return joined
 
 
