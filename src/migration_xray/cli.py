@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from migration_xray.errors import UserError, said, unimported
+from migration_xray.errors import AlembicError, UserError, said, unimported
 from migration_xray.output import standard_streams
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def xray(options: argparse.Namespace, arguments: list[str]) -> None:
             if traffic:
                 traffic.traces.append(trace)
             command.run(arguments, Path.cwd(), sys.stderr if options.json else sys.stdout)
-    except command.AlembicError as error:
+    except AlembicError as error:
         raise _with_a_hint(error, arguments) from None
     finally:
         if trace and (options.json or trace.server or trace.ok):  # what failed before any session has its error only

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TextIO
+from typing import Any, Protocol
 
 from alembic.config import CommandLine, Config
 from alembic.util import CommandError
@@ -34,7 +34,15 @@ from migration_xray.errors import AlembicError, UserError, sqlstate
 INSTALLED = re.compile(rf"[\\/](site|dist)-packages[\\/]|^{re.escape(sysconfig.get_path('stdlib'))}")
 
 
-def run(arguments: Sequence[str], project: Path, output: TextIO) -> None:
+class Stream(Protocol):
+    """What a command can print to: any text stream is one."""
+
+    def write(self, text: str, /) -> object: ...
+
+    def flush(self) -> object: ...
+
+
+def run(arguments: Sequence[str], project: Path, output: Stream) -> None:
     """Run ``alembic ARGUMENTS`` as from the folder ``project``, printing to ``output`` line by line.
 
     Raises AlembicError where the command fails, and lets KeyboardInterrupt through.
@@ -70,7 +78,7 @@ class _ProjectPaths(io.TextIOBase):
 
     encoding = "utf-8"
 
-    def __init__(self, output: TextIO, project: Path):
+    def __init__(self, output: Stream, project: Path):
         self.output, self.paths = output, _paths_in(project)
         self.rest: list[str] = []
 
