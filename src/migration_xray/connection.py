@@ -81,7 +81,16 @@ def connect(url: URL, **options: Any) -> psycopg.Connection:
 
 def where(url: URL) -> str:
     """The host and the port that a URL names, as "localhost:5432"."""
-    return f"{url.host or url.query.get('host') or 'the local socket'}:{url.port or 5432}"
+    return f"{host(url) or 'the local socket'}:{url.port or 5432}"
+
+
+def host(url: URL) -> str:
+    """The host that a URL names, or the folder of the socket, "" where it names none; several are joined by commas.
+
+    https://www.postgresql.org/docs/18/libpq-connect.html#LIBPQ-MULTIPLE-HOSTS
+    """
+    named = url.query.get("host", "")
+    return url.host or (named if isinstance(named, str) else ",".join(named))
 
 
 def libpq_url(url: URL) -> str:

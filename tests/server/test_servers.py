@@ -19,6 +19,7 @@ from pathlib import Path
 import psutil
 import psycopg
 import pytest
+from sqlalchemy import URL
 
 from migration_lab.course import lesson
 from migration_lab.course.grade import Outcome
@@ -27,7 +28,7 @@ from migration_lab.grading import grader as grading
 from migration_lab.server import connect, programs, startstate
 from migration_lab.server import embedded as engine
 from migration_lab.server.embedded import Embedded, free_port
-from migration_lab.server.postgres import as_url, chosen, server
+from migration_lab.server.postgres import as_url, chosen, environment, server
 from migration_lab.server.programs import wheel_folder
 from migration_lab.workspace import Workspace
 from migration_xray.connection import libpq_url
@@ -397,6 +398,14 @@ def test_what_is_said_goes_before_what_is_set(monkeypatch, said, variables, expe
     kind, address = chosen(said)
     assert (address or kind) == expected
     assert kind == ("url" if "://" in expected else expected)
+
+
+def test_a_url_may_name_several_hosts(url):
+    """SQLAlchemy has them as a tuple, and no environment variable can be one: a command ended in a TypeError."""
+    hosts = {"host": ("/nowhere", url.host)}
+    several = URL.create(url.drivername, url.username, url.password, None, url.port, url.database, hosts)
+    with startstate.variables(environment(several)), psycopg.connect() as session:
+        assert session.info.host == url.host
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import sys
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from migration_lab.files import write_whole
 from migration_lab.workspace import Workspace
@@ -24,6 +24,8 @@ from migration_xray.errors import UserError
 from .programs import Programs, find, open_to_others, runs_as_root, wheel_folder
 
 if TYPE_CHECKING:
+    import pwd
+
     import psutil
 
 ROLE = "lab"
@@ -213,9 +215,11 @@ class Embedded:
         write_whole(path, json.dumps(address))
         path.chmod(0o600)
 
-    def _run(self, program: str, *arguments, failure: str) -> None:
+    def _run(self, program: str, *arguments: str | Path, failure: str) -> None:
         """Run one of PostgreSQL's programs; as root, as the user nobody, because PostgreSQL refuses root."""
-        as_nobody = {"user": server_uid(), "group": _nobody().pw_gid, "extra_groups": []} if runs_as_root() else {}
+        as_nobody: dict[str, Any] = {}
+        if runs_as_root():
+            as_nobody = {"user": server_uid(), "group": _nobody().pw_gid, "extra_groups": []}
         command = [str(self._programs() / program), *map(str, arguments)]
         output = self.home / f"{program}.log"
         said_before = self.log.stat().st_size if self.log.exists() else 0
@@ -249,8 +253,8 @@ class Embedded:
     def _last_words(self, output: Path, said_before: int) -> str:
         """What explains a failure best, in the program's output and in what the server has logged since."""
         logged = self.log.read_bytes()[said_before:] if self.log.exists() else b""
-        said = logged + output.read_bytes()
-        lines = [line for line in said.decode("utf-8", "replace").splitlines() if line.strip()]
+        printed = (logged + output.read_bytes()).decode("utf-8", "replace")
+        lines = [line for line in printed.splitlines() if line.strip()]
         telling = [line for line in lines if "FATAL" in line or "PANIC" in line or "error:" in line] or lines
         said = telling[-1].strip() if telling else "It said nothing."
         return f"It said: {said} (its log is {self.log}). `lab doctor` helps to find the cause."
@@ -349,7 +353,7 @@ def _must_have_a_name() -> None:
         ) from None
 
 
-def _nobody():
+def _nobody() -> pwd.struct_passwd:
     import pwd
 
     return pwd.getpwnam("nobody")

@@ -57,7 +57,7 @@ class Server:
     def database_url(self, database: str) -> URL:
         return self.url.set(database=database)
 
-    def connect(self, database: str | None = None, **options) -> psycopg.Connection:
+    def connect(self, database: str | None = None, **options: Any) -> psycopg.Connection:
         """An autocommit session in a database (by default the one for maintenance).
 
         Raises UserError where the server does not answer.
@@ -91,23 +91,23 @@ def server(choice: str | None = None, workspace: Workspace | None = None) -> Ser
 
 
 def _started(kind: str, address: str | None, workspace: Workspace | None) -> URL:
-    if kind == "embedded":
-        from .embedded import Embedded
-
-        return as_url(**Embedded(workspace or Workspace()).start())
+    if address is not None:
+        return parse(address)
     if kind == "docker":
         from . import compose
 
         with (workspace or Workspace()).locked("postgres"):  # two `up` at once make two networks of one name
             return as_url(**compose.start())
-    return parse(address)
+    from .embedded import Embedded
+
+    return as_url(**Embedded(workspace or Workspace()).start())
 
 
 def meet(kind: str, url: URL) -> Server:
     """The server that answers at this URL. Raises UserError where none does or it is older than PostgreSQL 15."""
     with connect(url) as session:
         version = session.info.server_version
-        name = session.info.parameter_status("server_version").split(" ")[0]
+        name = (session.info.parameter_status("server_version") or str(version)).split(" ")[0]
     if version < OLDEST * 10000:
         raise UserError(f"This server is PostgreSQL {name}; the course needs {OLDEST} or newer. Choose another server.")
     return Server(kind, url, name)
@@ -140,7 +140,7 @@ def environment(url: URL) -> dict[str, str]:
     https://www.postgresql.org/docs/18/libpq-envars.html
     """
     named = {
-        "PGHOST": url.host or url.query.get("host"),
+        "PGHOST": connection.host(url),
         "PGPORT": url.port and str(url.port),
         "PGUSER": url.username,
         "PGPASSWORD": url.password,

