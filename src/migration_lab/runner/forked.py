@@ -18,6 +18,7 @@ import subprocess
 import sys
 import threading
 from contextlib import suppress
+from typing import IO
 
 from migration_xray.errors import UserError
 
@@ -29,12 +30,12 @@ _server: _Server | None = None
 
 
 class _Server:
-    def __init__(self):
+    def __init__(self) -> None:
         self.requests, theirs = socket.socketpair()
         with theirs:
             self.process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "migration_lab.runner.forkserver"],  # -P: a learner's json.py is not Python's
-                stdin=theirs,
+                stdin=theirs.fileno(),
                 cwd=sys.prefix,  # the folder that this process is in may be deleted while the server runs
                 process_group=0,  # a notebook's interrupt goes to its whole process group
             )
@@ -66,13 +67,13 @@ def fork() -> Forked:
 
 def _running() -> _Server:
     global _server
-    if pid() is None:
+    if _server is None or _server.process.poll() is not None:
         _server = _Server()
     return _server
 
 
 class Forked:
-    """A worker, with those attributes of a ``subprocess.Popen`` that a Runner needs.
+    """A worker, with those attributes of a ``subprocess.Popen`` that a Runner needs (``runner.Worker``).
 
     The server reaps it and sends its exit status: ``returncode`` stays None where the server was killed before that. The
     server kills the worker's process group once the worker has ended, or ``control`` is closed.
@@ -83,11 +84,12 @@ class Forked:
         self.jobs, their_jobs = socket.socketpair()
         with their_control, their_jobs:
             socket.send_fds(requests, [b"f"], [their_control.fileno(), their_jobs.fileno()])
-        self.pid = self._number()
-        if self.pid is None:
+        pid = self._number()
+        if pid is None:
             raise ConnectionError("the server ended")
-        self.stdin = self.jobs.makefile("w", encoding="utf-8")
-        self.stdout = self.jobs.makefile("r", encoding="utf-8")
+        self.pid = pid
+        self.stdin: IO[str] = self.jobs.makefile("w", encoding="utf-8")
+        self.stdout: IO[str] = self.jobs.makefile("r", encoding="utf-8")
         self.returncode: int | None = None
         self.told = False
         self.mutex = threading.Lock()  # a time limit ends it from another thread

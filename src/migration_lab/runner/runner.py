@@ -15,7 +15,7 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import ClassVar
+from typing import IO, ClassVar, Protocol
 
 from migration_xray.errors import AlembicError
 from migration_xray.process import APART
@@ -33,6 +33,23 @@ class Stopped(Exception):
     """The runner ended before its command did. ``str()`` is a sentence without its full stop."""
 
 
+class Worker(Protocol):
+    """The process that a Runner talks to, be it forked or started."""
+
+    pid: int
+    stdin: IO[str]
+    stdout: IO[str]
+
+    @property
+    def returncode(self) -> int | None: ...
+
+    def poll(self) -> int | None: ...
+
+    def wait(self) -> int | None: ...
+
+    def kill(self) -> None: ...
+
+
 class Runner:
     """A runner process; use it as a context, and it is gone at the end with all that it started. Raises UserError where
     it can't be started."""
@@ -41,8 +58,8 @@ class Runner:
     mutex = threading.Lock()  # two gradings must not take the same spare
     at_work: ClassVar[set[Runner]] = set()
 
-    def __init__(self):
-        self.process = forked.fork() if FORKS else _Spawned()
+    def __init__(self) -> None:
+        self.process: Worker = forked.fork() if FORKS else _Spawned()
 
     @classmethod
     def ready(cls) -> Runner:
@@ -71,7 +88,7 @@ class Runner:
         self.at_work.add(self)
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self.at_work.discard(self)
         self.end()
 
@@ -83,7 +100,12 @@ class Runner:
         job = {"arguments": list(arguments), "project": str(project), "variables": FORK_SAFE | os.environ | variables}
         answer = ""
         late = threading.Event()
-        timer = threading.Timer(seconds, lambda: (late.set(), self.end()))
+
+        def stop() -> None:
+            late.set()
+            self.end()
+
+        timer = threading.Timer(seconds, stop)
         timer.start()
         try:
             with suppress(OSError):
@@ -123,10 +145,13 @@ class Runner:
         self.process.wait()
 
 
-class _Spawned(subprocess.Popen):
+class _Spawned(subprocess.Popen[str]):
     """A worker that is started as a program."""
 
-    def __init__(self):
+    stdin: IO[str]  # both are pipes here, never None
+    stdout: IO[str]
+
+    def __init__(self) -> None:
         super().__init__(
             [sys.executable, "-P", "-m", "migration_lab.runner.worker"],  # -P: a learner's json.py is not Python's
             stdin=subprocess.PIPE,

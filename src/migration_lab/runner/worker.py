@@ -10,7 +10,7 @@ import os
 import threading
 from pathlib import Path
 from queue import SimpleQueue
-from typing import TextIO
+from typing import Any, TextIO
 
 from migration_xray.command import run
 from migration_xray.errors import AlembicError
@@ -20,7 +20,7 @@ from migration_xray.watch import watching
 class _Tail:
     """A stream that keeps the last few thousand letters of what a migration prints, be it megabytes."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.text = ""
 
     def write(self, text: str) -> int:
@@ -49,14 +49,14 @@ def silence() -> None:
 
 def serve(stream: TextIO, answers: TextIO) -> None:
     """Run jobs until the parent closes the stream or dies, even in the middle of a migration that loops for ever."""
-    jobs = SimpleQueue()
+    jobs: SimpleQueue[dict[str, Any]] = SimpleQueue()
     threading.Thread(target=_listen, args=(stream, jobs), daemon=True).start()
     while True:
         answers.write(json.dumps(_done(jobs.get())) + "\n")
         answers.flush()
 
 
-def _done(job: dict) -> dict:
+def _done(job: dict[str, Any]) -> dict[str, Any]:
     os.environ.clear()
     os.environ.update(job["variables"])
     failure, printed = None, _Tail()
@@ -74,7 +74,7 @@ def _done(job: dict) -> dict:
     return {"failure": failure, "trace": trace.to_dict()}
 
 
-def _listen(stream: TextIO, jobs: SimpleQueue) -> None:
+def _listen(stream: TextIO, jobs: SimpleQueue[dict[str, Any]]) -> None:
     for line in stream:
         jobs.put(json.loads(line))
     os._exit(0)
