@@ -14,11 +14,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import Any, TypeVar
 
 from migration_lab import tag as tags
 from migration_lab.files import IGNORED, content_digest, files_in, write_whole
 from migration_lab.paths import CLONE
 from migration_xray.errors import UserError
+
+T = TypeVar("T")
 
 
 def usual_folder() -> Path:
@@ -138,7 +141,7 @@ class Workspace:
 
     # Small files of the lab's own
 
-    def read_json(self, name: str, default):
+    def read_json(self, name: str, default: T) -> T:
         """What ``.lab/NAME`` holds; a file that can't be read is set aside as a backup, never deleted."""
         path = self.state / name
         try:
@@ -152,7 +155,7 @@ class Workspace:
         self.back_up(path)
         return default
 
-    def write_json(self, name: str, value) -> None:
+    def write_json(self, name: str, value: Any) -> None:
         write_whole(self.state / name, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
 

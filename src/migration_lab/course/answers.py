@@ -27,7 +27,7 @@ def write_answer(exercise: Exercise, file: str, text: str, workspace: Workspace)
         target, key = project / name, f"{exercise.id}/{name}"
         if target.is_dir():
             raise UserError(f"{file} is a folder. Give the path of a file, such as migrations/versions/0004_name.py.")
-        written = workspace.read_json("answers.json", {})
+        written: dict[str, str] = workspace.read_json("answers.json", {})
         saved = None
         if target.exists() and content_digest(target) not in (written.get(key), _starter_digest(exercise, name)):
             saved = workspace.back_up(target)

@@ -115,10 +115,12 @@ def lay_start(folder: Path, place: Lesson | Exercise) -> None:
 
 def empty(folder: Path) -> None:
     """Delete what is in a folder, read-only files and folders too: git makes such ones."""
-    handler = {"onexc" if sys.version_info >= (3, 12) else "onerror": _delete_read_only}
     for path in folder.iterdir():
         if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, **handler)
+            if sys.version_info >= (3, 12):
+                shutil.rmtree(path, onexc=_delete_read_only)
+            else:
+                shutil.rmtree(path, onerror=_delete_read_only)
         else:
             try:
                 path.unlink()
@@ -126,7 +128,7 @@ def empty(folder: Path) -> None:
                 _delete_read_only(os.unlink, str(path))
 
 
-def _delete_read_only(delete: Callable, path: str, *_) -> None:
+def _delete_read_only(delete: Callable[[str], object], path: str, _: object = None) -> None:
     """Called where ``delete`` was refused: Windows keeps read-only files, other systems what is in a read-only folder."""
     if delete not in (os.unlink, os.rmdir):
         raise  # a folder that can't be read, so that nothing in it was saved
@@ -155,6 +157,7 @@ def versions(running: Server, database: str) -> list[str]:
 
 def versions_seen(session: psycopg.Connection) -> list[str]:
     """What stands in the ``alembic_version`` of a session's database; nothing where there is no such table yet."""
-    if session.execute("SELECT to_regclass('alembic_version')").fetchone()[0] is None:
+    [(table,)] = session.execute("SELECT to_regclass('alembic_version')")
+    if table is None:
         return []
     return [row[0] for row in session.execute("SELECT version_num FROM alembic_version ORDER BY 1")]

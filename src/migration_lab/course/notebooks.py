@@ -19,7 +19,7 @@ def refresh_notebooks(workspace: Workspace) -> list[str]:
     is laid beside it as ``*.newer.ipynb``.
     """
     with workspace.locked("notebooks"):
-        delivered = workspace.read_json("notebooks.json", {})
+        delivered: dict[str, str] = workspace.read_json("notebooks.json", {})
         sentences = []
         for source in sorted([*NOTEBOOKS.glob("*.ipynb"), *NOTEBOOKS.glob("*.md")]):
             sentences += _refresh_notebook(workspace, source, delivered)

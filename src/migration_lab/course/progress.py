@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from typing import Any
 
 from migration_lab.files import content_digest, write_whole
 from migration_lab.workspace import Workspace
@@ -107,7 +108,7 @@ class Progress:
         return self._read()["exercises"].get(exercise.id, {})
 
     def _read(self) -> dict:
-        state = {"lessons": {}, "exercises": {}, "seconds": {}, "last": {}}
+        state: dict[str, Any] = {"lessons": {}, "exercises": {}, "seconds": {}, "last": {}}
         try:
             found = state | json.loads(self.path.read_text(encoding="utf-8"))
             if not _is_whole(found):
@@ -186,7 +187,9 @@ def _now() -> datetime:
 
 def moment(written: object) -> datetime | None:
     """The time that a file states, or None where a person has written something else in its place."""
+    if not isinstance(written, str):
+        return None
     try:
         return datetime.fromisoformat(written).astimezone()
-    except (ValueError, TypeError, OverflowError, OSError):
+    except (ValueError, OverflowError, OSError):
         return None

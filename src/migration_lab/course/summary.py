@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from html import escape
 
@@ -88,7 +88,7 @@ def _facts(progress: Progress, done: list[Lesson]) -> Iterator[tuple[str, str]]:
     yield "Time at work", _duration(sum(seconds)) if seconds else "not recorded"
 
 
-def _patterns(some) -> list[str]:
+def _patterns(some: Iterable[Lesson]) -> list[str]:
     return [part for lesson in some for part in lesson.template if part.startswith("pattern ")]
 
 
