@@ -89,8 +89,9 @@ def edges(before: Schema, after: Schema) -> Iterator[Edge]:
         for change, was, now in _merged(*(table.constraints if table else {} for table in tables)):
             table, key = tables[1] or tables[0], now or was
             if key.kind == "foreign key" and table.kind != "partition":
-                child, parent = (table.name, key.columns[0]), (key.referred_table, key.referred_columns[0])
-                yield Edge(*map(visible, child + parent), _action(key), key.validated, change)
+                child, child_row = visible(table.name), visible(key.columns[0])
+                parent, parent_row = visible(key.referred_table), visible(key.referred_columns[0])
+                yield Edge(child, child_row, parent, parent_row, _action(key), key.validated, change)
 
 
 def _merged(before: dict[str, Any], after: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
@@ -149,7 +150,7 @@ def _column(table: Table, column: Column) -> Row:
     return Row(
         visible(column.name),
         visible(_short(column.type)),
-        " ".join(marks + [f"FK {key.on_delete.lower()}".removesuffix(" no action") for key in foreign[:1]]),
+        " ".join(marks + [f"FK {(key.on_delete or '').lower()}".removesuffix(" no action") for key in foreign[:1]]),
         " ".join(marks + [f"FK -> {_target(key, column.name)} {_action(key)}".strip() for key in foreign]),
         column,
     )

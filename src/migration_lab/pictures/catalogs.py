@@ -40,7 +40,8 @@ def snapshot(connection: psycopg.Connection) -> Schema:
             "SELECT set_config(name, value, true) FROM unnest(%s::text[], %s::text[]) AS s(name, value)",
             [list(SESSION), list(SESSION.values())],
         )
-        return Schema.from_dict(json.loads(cursor.execute(QUERY).fetchone()))
+        [found] = cursor.execute(QUERY)
+        return Schema.from_dict(json.loads(found))
 
 
 # The one query gives the JSON that Schema.from_dict reads: each list below selects one dataclass's fields, by their names.

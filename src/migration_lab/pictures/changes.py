@@ -31,7 +31,7 @@ class Change:
     after: Any = None
 
     def __str__(self) -> str:
-        if self.kind != "changed":
+        if self.attribute is None:
             return f"{self.object} was {self.kind}: {_description(self.after or self.before)}".removesuffix(": ")
         now, was = _say(self.attribute, self.after, self.before), _say(self.attribute, self.before, self.after)
         if sentence := SENTENCES.get(self.attribute):

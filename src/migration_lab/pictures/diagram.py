@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from textwrap import wrap
+from typing import Any
 from xml.sax.saxutils import escape
 
 from migration_lab.course import Opened
@@ -39,9 +40,10 @@ def schema_diagram(opened: Opened) -> Diagram:
         session.execute("SET lock_timeout = '2s'")  # a transaction left open may hold a table for ever
         now = snapshot(session)
         # A reset makes another database of the same name: a look at the earlier one is no look at this.
-        born = str(session.execute("SELECT oid FROM pg_database WHERE datname = current_database()").fetchone()[0])
+        [(oid,)] = session.execute("SELECT oid FROM pg_database WHERE datname = current_database()")
+        born = str(oid)
     file = f"look-{opened.place.place}.json"
-    last = opened.workspace.read_json(file, {})
+    last: dict[str, Any] = opened.workspace.read_json(file, {})
     opened.workspace.write_json(file, {"database": born, "schema": now.to_dict()})
     before = Schema.from_dict(last["schema"]) if last.get("database") == born else None
     return Diagram(now, before)
