@@ -39,7 +39,7 @@ class Blocker:
         self.watch.start()
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self.over.set()
         self.watch.join()
         self.sessions.close()
@@ -52,7 +52,7 @@ class Blocker:
     def _until_all_is_seen(self) -> None:
         began, without = None, 0
         while not self.over.wait(LOOKS):
-            waiting = self.look.execute(WAITING, [self.session.info.backend_pid]).fetchone()[0]
+            [(waiting,)] = self.look.execute(WAITING, [self.session.info.backend_pid])
             if waiting:
                 began = began or time.monotonic()
                 self.met.set()

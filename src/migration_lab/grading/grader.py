@@ -19,6 +19,7 @@ from functools import cache
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -77,7 +78,7 @@ class Graded:
         self.runner, self.say = runner, say
         self.start = self.schema = snapshot(session)
         self.start_revision = ", ".join(versions_seen(session)) or None
-        self.began = session.execute("SELECT pg_current_xact_id()::xid").fetchone()[0]
+        [(self.began,)] = session.execute("SELECT pg_current_xact_id()::xid")
         self.watch = Watch(running, project, session)
 
     def upgrade(self) -> None:
@@ -100,18 +101,18 @@ class Graded:
             self.watch.examine(error)
             raise
 
-    def rows(self, query: str | sql.Composed, *parameters) -> list[tuple]:
+    def rows(self, query: str | sql.Composed, *parameters: Any) -> list[tuple[Any, ...]]:
         """The rows of a query; what it changes is rolled back."""
         with self.session.transaction(force_rollback=True):
             cursor = self.session.execute(query, parameters or None)
             return cursor.fetchall() if cursor.description else []
 
-    def value(self, query: str | sql.Composed, *parameters):
+    def value(self, query: str | sql.Composed, *parameters: Any) -> Any:
         """The one value of a query, or None where it has no row."""
         rows = self.rows(query, *parameters)
         return rows[0][0] if rows else None
 
-    def refusal(self, statement: str, *parameters) -> psycopg.Error | None:
+    def refusal(self, statement: str, *parameters: Any) -> psycopg.Error | None:
         """Why the server refuses a statement (the error, with its ``sqlstate``), or None where it accepts it.
 
         What the statement changes is rolled back, deferred constraints included.
@@ -173,7 +174,8 @@ class Graded:
 
         https://www.postgresql.org/docs/18/sql-explain.html (FORMAT JSON)
         """
-        nodes, waiting = [], [self.session.execute(f"EXPLAIN (FORMAT JSON) {query}").fetchone()[0][0]["Plan"]]
+        [([plan],)] = self.session.execute(f"EXPLAIN (FORMAT JSON) {query}")
+        nodes, waiting = [], [plan["Plan"]]
         while waiting:
             nodes.append(waiting.pop(0))
             waiting += nodes[-1].get("Plans", [])
@@ -329,7 +331,8 @@ def _graded(exercise: Exercise, running: Server, database: str, project: Path, s
             raise
         except Exception as error:
             return Grade(exercise, Outcome.NOT_YET, _unforeseen(error, graded))
-    return Grade(exercise, Outcome.PASSED, said or getattr(checks, "PASSED", "your database is what was asked for."))
+    passed: str = getattr(checks, "PASSED", "your database is what was asked for.")
+    return Grade(exercise, Outcome.PASSED, said or passed)
 
 
 def _checked(exercise: Exercise, checks: ModuleType, graded: Graded) -> str | None:
@@ -474,6 +477,7 @@ def _contents(folder: Path) -> dict[str, bytes]:
 
 def _load(exercise: Exercise) -> ModuleType:
     spec = spec_from_file_location(f"check_{exercise.id}", exercise.folder / "check.py")
+    assert spec is not None and spec.loader is not None  # each file that ends in .py has them
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

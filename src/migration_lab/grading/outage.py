@@ -120,6 +120,7 @@ class Watch:
 
     def _ask(self, query: str) -> int:
         try:
-            return self.session.execute(query).fetchone()[0]
+            [(number,)] = self.session.execute(query)
+            return number
         except psycopg.Error:  # the session was ended, and with it what was known
             return 0
