@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from IPython.core.interactiveshell import InteractiveShell
+
     from migration_xray.trace import Trace
     from migration_xray.traffic import Comparison, Felt
 
@@ -39,7 +41,7 @@ def compare(ways: dict[str, Felt | list[Felt]], rows_wrong: Sequence[int] | None
     return Comparison(ways, rows_wrong)
 
 
-def load_ipython_extension(ipython) -> None:
+def load_ipython_extension(ipython: InteractiveShell) -> None:
     """Register the lab's magics and a ready ``%sql`` in this kernel."""
     from migration_lab.notebook import register
 

@@ -9,10 +9,11 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from html import escape
 from types import CodeType
+from typing import Any, ParamSpec, TypeVar
 
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, cell_magic, line_cell_magic, line_magic, magics_class, needs_local_scope
@@ -20,6 +21,7 @@ from IPython.display import DisplayHandle, Markdown, display
 from sql.connection import Connection as SqlConnection
 from sql.magic import SqlMagic
 from sqlalchemy import event
+from sqlalchemy.engine import ExceptionContext
 
 from migration_lab import grading
 from migration_lab.course import (
@@ -40,7 +42,7 @@ from migration_lab.pictures import Diagram, Graph, revision_graph, schema_diagra
 from migration_lab.runner import Runner
 from migration_lab.workspace import Workspace
 from migration_xray import command
-from migration_xray.errors import UserError
+from migration_xray.errors import AlembicError, UserError
 from migration_xray.locks import lock_tree
 from migration_xray.trace import Trace
 from migration_xray.traffic import Traffic, asked, chart
@@ -48,7 +50,7 @@ from migration_xray.watch import watching
 from migration_xray.words import FLOWING, words_below
 
 from . import shown
-from .sessions import Sessions
+from .sessions import Outcome, Sessions
 
 # What ipython-sql can't do, by its own words, and what can.
 INSTEAD_OF_SQL = {
@@ -62,11 +64,15 @@ INSTEAD_OF_SQL = {
 LOST = ("OperationalError:", "AdminShutdown:", "CrashShutdown:")  # psycopg's names of what ends a session
 
 
-def verb(method: Callable) -> Callable:
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def verb(method: Callable[P, T]) -> Callable[P, T]:
     """Let a magic fail in words."""
 
     @functools.wraps(method)
-    def speaking(*arguments, **named):
+    def speaking(*arguments: P.args, **named: P.kwargs) -> T:
         try:
             with in_words():
                 return method(*arguments, **named)
@@ -79,6 +85,8 @@ def verb(method: Callable) -> Callable:
 @magics_class
 class LabMagics(Magics):
     """``%lesson``, ``%alembic``, ``%sql``, ``%schema``, ``%check`` and their kin; one place is open at a time."""
+
+    shell: InteractiveShell  # never None, as it may be in Magics
 
     def __init__(self, shell: InteractiveShell):
         super().__init__(shell)
@@ -96,8 +104,8 @@ class LabMagics(Magics):
         """%lesson NUMBER [--reset]: open a lesson, its database and its Alembic project."""
         words, reset = _with_reset(line)
         place = find_lesson(words)
-        self._open(place, reset)
-        Progress(self.opened.workspace).opened(place)
+        opened = self._open(place, reset)
+        Progress(opened.workspace).opened(place)
 
     @line_magic
     @verb
@@ -130,7 +138,7 @@ class LabMagics(Magics):
     @line_cell_magic
     @needs_local_scope
     @verb
-    def sql(self, line: str, cell: str = "", local_ns: dict | None = None):
+    def sql(self, line: str, cell: str = "", local_ns: dict[str, Any] | None = None) -> Any:
         """%sql …, %%sql: run SQL in the database of the place that is open (ipython-sql)."""
         self._place()
         try:
@@ -144,10 +152,12 @@ class LabMagics(Magics):
     def session(self, line: str, cell: str | None = None) -> None:
         """%%session NAME [--no-wait]: run SQL in a second session that stays open. %session NAME --close ends it."""
         self._place()
+        assert self.sessions is not None  # _open() has made them
         name, option, script = _session_words(line, cell)
         if option == "--close":
             self.sessions.close(name)
             return
+        outcomes: Iterable[Outcome]
         if script is None:
             outcomes = [self.sessions.outcome(name)]
         else:
@@ -249,7 +259,7 @@ class LabMagics(Magics):
                 self.under_traffic.traces.append(trace)
             yield trace
 
-    def _open(self, place: Lesson | Exercise, reset: bool) -> None:
+    def _open(self, place: Lesson | Exercise, reset: bool) -> Opened:
         self._leave()
         opened = open_place(place, reset)
         os.environ.update(opened.variables())
@@ -257,6 +267,7 @@ class LabMagics(Magics):
         self._connect(opened)
         self.opened, self.sessions = opened, Sessions(opened)
         print(opened)
+        return opened
 
     def _connect(self, opened: Opened) -> None:
         named = {"application_name": "%sql"}
@@ -301,7 +312,7 @@ def _server_named(place: Opened) -> Iterator[None]:
     """Where a command lost its session because the server is gone, say so below the command's own words."""
     try:
         yield
-    except command.AlembicError as error:
+    except AlembicError as error:
         if error.sentence.startswith(LOST):
             try:
                 place.server.connect().close()
@@ -314,16 +325,22 @@ def _compiled(shell: InteractiveShell, cell: str) -> list[CodeType]:
     """A cell's body as the cell itself would run: its magics too, and the value of a last expression shown."""
     code = shell.transform_cell(cell)
     name = shell.compile.cache(code, shell.execution_count, raw_code=cell)
+
+    def compiled(tree: ast.Module | ast.Interactive, mode: str) -> CodeType:
+        return shell.compile(tree, name, mode)  # type: ignore[arg-type]  # the stub leaves out trees
+
     try:
-        *statements, last = shell.compile.ast_parse(code, filename=name).body or [ast.Pass()]
+        tree = shell.compile.ast_parse(code, filename=name)
     except SyntaxError as error:
         line = (error.lineno or 1) + 1
         raise UserError(f"SyntaxError: {error.msg}\n  in line {line} of the cell: {(error.text or '').strip()}") from None
+    assert isinstance(tree, ast.Module)  # ast_parse() parses as "exec" unless it is told otherwise
+    *statements, last = tree.body or [ast.Pass()]
     if isinstance(last, ast.Expr):
-        ending = shell.compile(ast.Interactive([last]), name, "single")
+        ending = compiled(ast.Interactive([last]), "single")
     else:
-        ending = shell.compile(ast.fix_missing_locations(ast.Module([last], [])), name, "exec")
-    return [shell.compile(ast.Module(statements, []), name, "exec"), ending]
+        ending = compiled(ast.fix_missing_locations(ast.Module([last], [])), "exec")
+    return [compiled(ast.Module(statements, []), "exec"), ending]
 
 
 def _with_reset(line: str) -> tuple[str, bool]:
@@ -357,7 +374,7 @@ def _arguments(verb: str, line: str) -> list[str]:
         raise UserError(f"%{verb} {line}: {error}. A quotation mark is missing, or needs a backslash before it.") from None
 
 
-def _brief(context) -> None:
+def _brief(context: ExceptionContext) -> None:
     """Leave PostgreSQL's own sentence of an error: not the statement again, and no link about SQLAlchemy."""
     if error := context.sqlalchemy_exception:
         error.statement = error.code = None
@@ -379,7 +396,7 @@ def _draw(picture: Diagram | Graph, kind: str) -> None:
 class _Note:
     """A text with a coloured edge; a later one takes its place."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.shown: DisplayHandle | None = None
 
     def show(self, text: str) -> None:

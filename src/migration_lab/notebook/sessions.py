@@ -105,8 +105,8 @@ class Sessions:
         if name in self.sessions:
             yield from self._before(self.sessions[name])
         session = self._session(name)
-        session.start(statements)
-        yield self._followed(session) if wait else self._glimpsed(session)
+        job = session.start(statements)
+        yield self._followed(session, job) if wait else self._glimpsed(session, job)
 
     def outcome(self, name: str) -> Outcome:
         """What a session did in the background, awaited; or where there is nothing to tell, its state."""
@@ -119,7 +119,7 @@ class Sessions:
         session = self.sessions[name]
         if session.job is None:
             return Outcome([f"{name} is {session.state}"])
-        return self._followed(session)
+        return self._followed(session, session.job)
 
     def close(self, name: str | None = None) -> None:
         """End one session, or all: what runs is cancelled, and the server rolls back what is not committed."""
@@ -136,40 +136,40 @@ class Sessions:
 
     def _before(self, session: Session) -> Iterator[Outcome]:
         if session.job:
-            outcome = self._followed(session, interrupting=False)
+            outcome = self._followed(session, session.job, interrupting=False)
             yield Outcome(["In the background:", *outcome.said, *filter(None, [outcome.error])])
 
-    def _followed(self, session: Session, interrupting: bool = True) -> Outcome:
+    def _followed(self, session: Session, job: Job, interrupting: bool = True) -> Outcome:
         """Wait for what runs. An interrupt cancels it as in psql, and PostgreSQL says so; or only ends the waiting."""
         wait = None
         try:
-            wait = self._watch(session, PATIENCE, None)
+            wait = self._watch(session, job, PATIENCE, None)
         except KeyboardInterrupt:
             if interrupting:
-                session.job.cancel()
-        if not session.job.done.is_set():
+                job.cancel()
+        if not job.done.is_set():
             first = "End the transaction that it waits for, then " if wait else "Later, "
             raise UserError(
                 f"{session.name} still {wait or 'runs'}. It goes on in the background. {first}`%session {session.name}` "
                 f"shows what it gave; `%session {session.name} --close` ends it."
             )
-        return self._taken(session)
+        return self._taken(session, job)
 
-    def _glimpsed(self, session: Session) -> Outcome:
+    def _glimpsed(self, session: Session, job: Job) -> Outcome:
         """What runs, done if it is soon done, else as it stands."""
-        wait = self._watch(session, SEEN_WAITING, GRACE)
-        if session.job.done.is_set():
-            return self._taken(session)
-        doing = str(wait) if wait else f"runs: {' '.join(session.job.statement.split())}"
-        return Outcome([*session.job.take(), f"{session.name} {doing}"])
+        wait = self._watch(session, job, SEEN_WAITING, GRACE)
+        if job.done.is_set():
+            return self._taken(session, job)
+        doing = str(wait) if wait else f"runs: {' '.join(job.statement.split())}"
+        return Outcome([*job.take(), f"{session.name} {doing}"])
 
-    def _watch(self, session: Session, waiting: float, running: float | None) -> Wait | None:
+    def _watch(self, session: Session, job: Job, waiting: float, running: float | None) -> Wait | None:
         """Return once the job is done, has waited so many seconds for a lock (then the wait), or run for so many."""
         began, pause = time.monotonic(), 0.02
-        if session.job.done.wait(pause):
+        if job.done.wait(pause):
             return None
         with self.opened.server.connect(self.opened.database) as second:
-            while not session.job.done.wait(pause):
+            while not job.done.wait(pause):
                 pause = min(pause * 1.5, 0.25)
                 wait = lock_tree(second).wait_of(session.pid)
                 if wait and (wait.ms or 0) >= waiting * 1000:
@@ -178,9 +178,9 @@ class Sessions:
                     return None
         return None
 
-    def _taken(self, session: Session) -> Outcome:
+    def _taken(self, session: Session, job: Job) -> Outcome:
         """The outcome of a job that is done, which is then forgotten."""
-        job, session.job = session.job, None
+        session.job = None
         return Outcome(job.take(), self._failure(session, job.error) if job.error else "")
 
     def _failure(self, session: Session, error: Exception) -> str:
@@ -221,9 +221,10 @@ class Session:
     def state(self) -> str:
         return STATES.get(self.connection.info.transaction_status, "gone")
 
-    def start(self, statements: list[str]) -> None:
-        self.job = Job(self.connection, statements)
-        self.job.start()  # not before it is known here: its first notice may come at once
+    def start(self, statements: list[str]) -> Job:
+        self.job = job = Job(self.connection, statements)
+        job.start()  # not before it is known here: its first notice may come at once
+        return job
 
     def close(self) -> None:
         if self.job:
@@ -283,11 +284,11 @@ class Job:
 def _result(cursor: psycopg.Cursor) -> list[str | Rows]:
     """A statement's rows, if it has any, and its command tag, but for those that psql leaves out."""
     tag, result = cursor.statusmessage or "", cursor.pgresult
-    if result.status != ExecStatus.TUPLES_OK:
+    if result is None or result.status != ExecStatus.TUPLES_OK:
         return [tag] if tag else []
     shown = range(min(result.ntuples, ROWS_SHOWN) if result.nfields else 0)
     rows = tuple(tuple(_text(result.get_value(row, column)) for column in range(result.nfields)) for row in shown)
-    columns = tuple(result.fname(column).decode() for column in range(result.nfields))
+    columns = tuple((result.fname(column) or b"").decode() for column in range(result.nfields))
     return [Rows(columns, rows, result.ntuples)] + [tag] * tag.startswith(("INSERT", "UPDATE", "DELETE", "MERGE"))
 
 

@@ -13,6 +13,7 @@ from migration_xray.traffic import Felt, chart
 
 def register(shell: InteractiveShell) -> None:
     """Teach a shell to show a Trace and a Felt."""
+    assert shell.display_formatter is not None  # a shell makes it in its __init__
     formatter = shell.display_formatter.mimebundle_formatter
     formatter.for_type(Trace, _report)
     formatter.for_type(Felt, _chart)
