@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING
+
 from jupyter_server.auth.identity import PasswordIdentityProvider, User
 from jupyter_server.base.handlers import JupyterHandler
+
+if TYPE_CHECKING:
+    from tornado.web import RequestHandler
 
 
 class OwnPages(PasswordIdentityProvider):
@@ -15,8 +21,11 @@ class OwnPages(PasswordIdentityProvider):
     https://jupyter-server.readthedocs.io/en/latest/api/jupyter_server.auth.html
     """
 
-    def should_check_origin(self, handler: JupyterHandler) -> bool:
+    def should_check_origin(self, handler: RequestHandler) -> bool:
         return True
 
-    async def get_user(self, handler: JupyterHandler) -> User | None:
-        return await super().get_user(handler) if handler.check_origin() else None
+    async def get_user(self, handler: RequestHandler) -> User | None:
+        if not isinstance(handler, JupyterHandler) or not handler.check_origin():
+            return None
+        user = super().get_user(handler)
+        return await user if isinstance(user, Awaitable) else user

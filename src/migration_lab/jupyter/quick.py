@@ -7,4 +7,5 @@ has either. Where the package is absent, jsonschema does without: so it is absen
 
 import sys
 
-sys.modules.setdefault("rfc3987_syntax", None)
+# A module that is None here is not found: https://docs.python.org/3/reference/import.html#the-module-cache
+sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]  # typeshed knows modules only
