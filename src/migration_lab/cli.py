@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import migration_xray.cli
 from migration_lab.errors import in_words
 from migration_xray.errors import UserError, unimported
+
+if TYPE_CHECKING:
+    from migration_lab.course import Opened
+
+Verb = Callable[[argparse.Namespace, list[str]], int | None]
 
 ABOUT_ANSWERS = """\
 Without --answer, lab check grades the files in your own project and records the result.
@@ -36,7 +44,8 @@ def main(arguments: list[str] | None = None) -> int:
     ``lab check --answer`` returns 2 where one could not run for the lab's or the server's reason.
     """
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(encoding="utf-8", errors="replace")
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="replace")
     options, rest = parser().parse_known_args(arguments)
     if rest and options.verb not in (start, xray) and not getattr(options, "answer", None):
         parser().error(f"unrecognized arguments: {' '.join(rest)}")
@@ -53,7 +62,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
 
 
-def _printed(verb, options, rest) -> int:
+def _printed(verb: Verb, options: argparse.Namespace, rest: list[str]) -> int:
     """Run a verb and print all that it says; whoever reads it may stop reading, as `head` does.
 
     https://docs.python.org/3/library/signal.html#note-on-sigpipe
@@ -71,7 +80,7 @@ def parser() -> argparse.ArgumentParser:
     whole = argparse.ArgumentParser(prog="lab", description="Learn to change a live PostgreSQL database.")
     verbs = whole.add_subparsers(required=True, metavar="VERB")
 
-    def verb(function, words: str = "") -> argparse.ArgumentParser:
+    def verb(function: Verb, words: str = "") -> argparse.ArgumentParser:
         name = function.__name__.rstrip("_")
         part = verbs.add_parser(name, help=function.__doc__, description=function.__doc__)
         part.set_defaults(verb=function)
@@ -103,24 +112,24 @@ def parser() -> argparse.ArgumentParser:
     return whole
 
 
-def start(options, rest):
+def start(options: argparse.Namespace, rest: list[str]) -> int:
     """start JupyterLab on the first lesson; further options go on to JupyterLab"""
     from migration_lab.jupyter import start
 
     return start(rest, options.postgres)
 
 
-def open_(options, rest):
+def open_(options: argparse.Namespace, rest: list[str]) -> None:
     """open a lesson or an exercise, and a shell in its project where this is a terminal"""
     _enter(options.words, reset=False)
 
 
-def reset(options, rest):
+def reset(options: argparse.Namespace, rest: list[str]) -> None:
     """put a lesson or an exercise back to its start; your files are saved first"""
     _enter(options.words, reset=True)
 
 
-def check(options, rest):
+def check(options: argparse.Namespace, rest: list[str]) -> int:
     """grade an exercise on a fresh database"""
     from migration_lab.runner import Runner
 
@@ -140,7 +149,7 @@ def check(options, rest):
     return 0 if grade.outcome is grading.Outcome.PASSED else 1
 
 
-def _check_answers(words, folders, as_json):
+def _check_answers(words: list[str], folders: list[str], as_json: bool) -> int:
     import json
     from contextlib import redirect_stdout
     from pathlib import Path
@@ -164,7 +173,7 @@ def _check_answers(words, folders, as_json):
         return batch.status(batch.grade_all(list(zip(exercises, map(Path, folders), strict=True)), tell))
 
 
-def hint(options, rest):
+def hint(options: argparse.Namespace, rest: list[str]) -> None:
     """show the next hint of an exercise"""
     from migration_lab.course import Progress, find_exercise
     from migration_lab.workspace import Workspace
@@ -174,7 +183,7 @@ def hint(options, rest):
     print(f"Hint {number} of {len(exercise.hints)}: {text}")
 
 
-def solution(options, rest):
+def solution(options: argparse.Namespace, rest: list[str]) -> None:
     """show an exercise's solution, after a pass or three honest tries"""
     from migration_lab.course import find_exercise, solution
     from migration_lab.workspace import Workspace
@@ -183,26 +192,26 @@ def solution(options, rest):
         print(f"# {name}\n{text}")
 
 
-def schema(options, rest):
+def schema(options: argparse.Namespace, rest: list[str]) -> None:
     """draw the tables of the place that is open, with what changed since the last look marked"""
     from migration_lab.pictures import schema_diagram
 
     print(schema_diagram(_place()))
 
 
-def revisions(options, rest):
+def revisions(options: argparse.Namespace, rest: list[str]) -> None:
     """draw the revisions of the place that is open, and where its database stands"""
     from migration_lab.pictures import revision_graph
 
     print(revision_graph(_place()))
 
 
-def xray(options, rest):
+def xray(options: argparse.Namespace, rest: list[str]) -> None:
     """run an Alembic command on any project and show what each statement did to the server"""
     migration_xray.cli.xray(options, rest)
 
 
-def locks(options, rest):
+def locks(options: argparse.Namespace, rest: list[str]) -> None:
     """show who holds which lock in the database of the place that is open, and who waits for whom"""
     from migration_xray.locks import lock_tree
 
@@ -211,7 +220,7 @@ def locks(options, rest):
         print(lock_tree(session))
 
 
-def progress(options, rest):
+def progress(options: argparse.Namespace, rest: list[str]) -> None:
     """show what is done and what is next, and write what was learned into a page to keep"""
     from migration_lab.course import Progress, keep, report
     from migration_lab.workspace import Workspace
@@ -221,7 +230,7 @@ def progress(options, rest):
     print(keep(progress))
 
 
-def template(options, rest):
+def template(options: argparse.Namespace, rest: list[str]) -> None:
     """write a production-ready Alembic project into a folder, where it needs no lab; nothing is overwritten"""
     import shlex
     from pathlib import Path
@@ -235,7 +244,7 @@ def template(options, rest):
     print(f"Next: cd {shlex.quote(options.words)}, set DATABASE_URL to an empty database, and: alembic upgrade head")
 
 
-def doctor(options, rest):
+def doctor(options: argparse.Namespace, rest: list[str]) -> int:
     """name each thing that is wrong and how to mend it"""
     from migration_lab.doctor import examine
 
@@ -245,7 +254,7 @@ def doctor(options, rest):
     return 0 if all(finding.well for finding in findings) else 1
 
 
-def stop(options, rest):
+def stop(options: argparse.Namespace, rest: list[str]) -> None:
     """stop the embedded server"""
     from migration_lab.server import Embedded
     from migration_lab.workspace import Workspace
@@ -258,7 +267,7 @@ def _step(step: str) -> None:
     print(f"… {step}", file=sys.stderr, flush=True)
 
 
-def _place():
+def _place() -> Opened:
     """The lesson or the exercise that is open in this terminal."""
     from migration_lab.course import find, open_place
 

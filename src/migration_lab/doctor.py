@@ -22,6 +22,10 @@ from migration_xray.errors import UserError, unimported
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
+    from sqlalchemy import URL
+
+    from migration_lab.server import Embedded
+    from migration_lab.workspace import Workspace
 
 PYTHON = (3, 11)
 LOCK = ROOT / "requirements.lock"
@@ -104,12 +108,12 @@ def server() -> Iterator[Finding]:
     from migration_lab.server import postgres
 
     kind, address = postgres.chosen()
-    if kind == "embedded":
-        yield from embedded()
+    if address is not None:
+        yield from answers(kind, postgres.parse(address))
     elif kind == "docker":
         yield from docker()
     else:
-        yield from answers(kind, postgres.parse(address))
+        yield from embedded()
 
 
 def embedded() -> Iterator[Finding]:
@@ -140,7 +144,7 @@ def embedded() -> Iterator[Finding]:
     yield from answers("embedded", as_url(**here.start()))
 
 
-def programs(workspace) -> Iterator[Finding]:
+def programs(workspace: Workspace) -> Iterator[Finding]:
     """The embedded server's programs, after those that were passed over for them."""
     from migration_lab.server import programs as sources
 
@@ -176,19 +180,20 @@ def docker() -> Iterator[Finding]:
         yield Finding(False, f"Port {port} is taken by another program", "Set LAB_POSTGRES_PORT to a free port, such as 54321.")
 
 
-def answers(kind: str, url) -> Iterator[Finding]:
+def answers(kind: str, url: URL) -> Iterator[Finding]:
     from migration_lab.server import postgres
+    from migration_xray.connection import where
 
     running = postgres.meet(kind, url)
     name = {"embedded": "The embedded PostgreSQL", "docker": "PostgreSQL in Docker", "url": "Your PostgreSQL"}[kind]
-    yield Finding(True, f"{name} {running.version} answers on {postgres.where(url)}")
+    yield Finding(True, f"{name} {running.version} answers on {where(url)}")
     with running.connect() as session:
-        role, may_create = session.execute(
+        [(role, may_create)] = session.execute(
             "SELECT current_user, rolcreatedb OR rolsuper FROM pg_roles WHERE rolname = current_user"
-        ).fetchone()
-        used, most = session.execute(
+        )
+        [(used, most)] = session.execute(
             "SELECT sum(numbackends)::int, current_setting('max_connections')::int FROM pg_stat_database"
-        ).fetchone()
+        )
     if not may_create:
         mend = f'Have its administrator run: ALTER ROLE "{role}" CREATEDB; each lesson has a database of its own.'
         yield Finding(False, f"The role {role} may not create databases", mend)
@@ -197,11 +202,11 @@ def answers(kind: str, url) -> Iterator[Finding]:
         yield Finding(False, f"{used} of the server's {most} sessions are taken", mend)
 
 
-def _unused(other, major: str) -> str:
+def _unused(other: Embedded, major: str) -> str:
     """What to know about data of this workspace that its server, of this major version, does not use."""
     if other.is_running():
         return f"The server in {other.home} is running, but the lab does not use it any more; `lab stop` stops it"
-    theirs = re.match(r"\d+", other.home.name)[0]  # the name is such as 18, or 18-old where somebody has renamed it
+    theirs = re.split(r"\D", other.home.name)[0]  # the name is such as 18, or 18-old where somebody has renamed it
     kind = "an earlier server's" if theirs == major else f"{'an older' if int(theirs) < int(major) else 'a newer'} PostgreSQL's"
     return f"{other.home} is {kind} data, not used any more; delete it if you miss nothing"
 
