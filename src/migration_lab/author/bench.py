@@ -17,12 +17,14 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
 from io import StringIO
 from itertools import cycle, islice
 from pathlib import Path
 from statistics import quantiles
 
 import psutil
+import psycopg
 from psycopg import sql
 
 from migration_lab import grading
@@ -42,7 +44,7 @@ from migration_lab.server import Embedded, Server, environment, free_port, serve
 from migration_lab.workspace import Workspace
 from migration_xray import command
 from migration_xray.errors import UserError
-from migration_xray.traffic import Traffic
+from migration_xray.traffic import Traffic, last_traffic
 from migration_xray.watch import watching
 
 from .measurement import Measurement, machine, table, teller, timed
@@ -52,6 +54,8 @@ BIN = Path(sys.executable).parent
 LESSON = find_lesson("00")
 WAIT = 60  # seconds that a JupyterLab may take until it answers
 Timed = Callable[[], float]
+# The Python that this virtual environment was made from.
+BASE_PYTHON = sys._base_executable  # type: ignore[attr-defined]  # typeshed leaves it out
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -137,11 +141,11 @@ def setup() -> Iterator[list[Timed]]:
             (clone / "tests").mkdir()
             for name in ("pyproject.toml", "requirements.lock", "tests/requirements.lock", "README.md", "LICENSE"):
                 shutil.copy(ROOT / name, clone / name)
-            return fetched([sys._base_executable, "-c", code], clone)
+            return fetched([BASE_PYTHON, "-c", code], clone)
 
         def pip() -> float:
             shutil.rmtree(bare, ignore_errors=True)
-            _run([sys._base_executable, "-m", "venv", bare], ROOT)
+            _run([BASE_PYTHON, "-m", "venv", bare], ROOT)
             python = bare / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
             install = [python, "-m", "pip", "install", "--require-hashes", "-r", ROOT / "requirements.lock"]
             return fetched(install, ROOT)
@@ -156,7 +160,7 @@ def start() -> Iterator[list[Timed]]:
 
         def ours() -> float:
             Embedded(workspace).stop()
-            return _until_it_answers([sys._base_executable, ROOT / "scripts" / "lab.py"], workspace)
+            return _until_it_answers([BASE_PYTHON, ROOT / "scripts" / "lab.py"], workspace)
 
         def bare() -> float:
             return _until_it_answers([BIN / "jupyter", "lab", "--allow-root"], workspace)
@@ -335,6 +339,10 @@ def _migration(start: str, body: str) -> Iterator[list[Timed]]:
         yield [lambda: run(True), lambda: run(False)]
 
 
+def _row(session: psycopg.Connection, query: str, key: int) -> None:
+    session.execute(query, [key]).fetchone()
+
+
 @contextmanager
 def traffic() -> Iterator[list[Timed]]:
     """How steady the application is with no migration running: its reads' 99th percentile, and one plain session's."""
@@ -343,18 +351,19 @@ def traffic() -> Iterator[list[Timed]]:
         url = running.database_url("bench")
 
         def ours() -> float:
-            with Traffic(url, "users") as load:
+            with Traffic(url, "users"):
                 time.sleep(3)
-            if load.felt.achieved < 0.95:
-                raise UserError(f"The traffic kept only {load.felt.achieved:.0%} of its timetable.")
-            return quantiles(load.felt.times("read"), n=100)[-1] / 1000
+            felt = last_traffic()
+            if felt.achieved < 0.95:
+                raise UserError(f"The traffic kept only {felt.achieved:.0%} of its timetable.")
+            return quantiles(felt.times("read"), n=100)[-1] / 1000
 
         def bare() -> float:
             with running.connect("bench") as session:
                 read = "SELECT id, name, email, age, created_at FROM users WHERE id = %s"
                 times = []
                 for key in range(1, 151):
-                    times.append(timed(lambda key=key: session.execute(read, [key * 1000]).fetchone()))
+                    times.append(timed(partial(_row, session, read, key * 1000)))
                     time.sleep(0.02)
             return quantiles(times, n=100)[-1]
 

@@ -8,7 +8,7 @@ import re
 import sys
 import time
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from statistics import median
 
@@ -25,7 +25,7 @@ class Measurement:
     ours: str
     bare: str | None
     goal: float | None
-    prepare: Callable[[], contextmanager]
+    prepare: Callable[[], AbstractContextManager[list[Callable[[], float]]]]
     rounds: int
     allowance: float = 0.0
     always: bool = True

@@ -12,7 +12,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from configparser import ConfigParser
 from contextlib import contextmanager
 from pathlib import Path
@@ -133,8 +133,8 @@ def normalised(notebook: NotebookNode) -> str:
     return nbformat.writes(notebook, version=4) + "\n"
 
 
-def _whole_streams(outputs: list) -> list:
-    whole = []
+def _whole_streams(outputs: list[NotebookNode]) -> list[NotebookNode]:
+    whole: list[NotebookNode] = []
     for output in outputs:
         if output.output_type == "stream" and whole and whole[-1].get("name") == output.name:
             whole[-1].text += output.text
@@ -143,7 +143,7 @@ def _whole_streams(outputs: list) -> list:
     return whole
 
 
-def sanitizer():
+def sanitizer() -> Callable[[str], str]:
     """A function that replaces what ``tests/sanitize.cfg`` says that servers and clocks differ in."""
     config = ConfigParser(interpolation=None)
     config.read(clone() / "tests" / "sanitize.cfg", encoding="utf-8")
