@@ -12,6 +12,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from statistics import median
 
+Timed = Callable[[], float]  # does the work once and returns its seconds
+
 
 @dataclass(frozen=True)
 class Measurement:
@@ -25,7 +27,7 @@ class Measurement:
     ours: str
     bare: str | None
     goal: float | None
-    prepare: Callable[[], AbstractContextManager[list[Callable[[], float]]]]
+    prepare: Callable[[], AbstractContextManager[list[Timed]]]
     rounds: int
     allowance: float = 0.0
     always: bool = True
