@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import sys
 from contextlib import contextmanager
+from pathlib import Path
 
+import conftest
 import pytest
 
 from migration_lab.author import bench
+from migration_lab.author.bench import page, setup, tests
+from migration_lab.paths import NOTEBOOKS, ROOT
 from migration_xray.errors import UserError
 
 
@@ -83,3 +90,69 @@ def test_what_cannot_be_measured_is_refused_in_words(arguments, sentence, capsys
         bench.main(arguments)
     assert end.value.code == 2
     assert sentence in capsys.readouterr().err
+
+
+def test_the_test_command_is_run_and_its_failure_is_told():
+    """A failed test ends a run early, and a short time would look like a good one."""
+    with tests.command("tests/test_rooms.py", "-n", "0", "-k", "side_entrance_is_seen") as (ours,):
+        assert ours() > 0
+    with (
+        tests.command("tests/test_rooms.py", "-n", "0", "-k", "nothing_is_named_so") as (ours,),
+        pytest.raises(UserError) as told,
+    ):
+        ours()
+    assert "exit status 5" in str(told.value)
+    assert "deselected" in str(told.value), "pytest's last words say what is wrong"
+
+
+def test_the_parts_of_the_test_command_are_told_one_by_one(monkeypatch, tmp_path):
+    """Each part is run once, all with as many workers as the whole command has, and no test is in two parts."""
+    ran = []
+    monkeypatch.setattr(tests, "run", lambda words, folder: ran.append([str(word) for word in words[1:]]))
+    names = ["tests_engine", "tests_answers", "tests_lessons", "tests"]
+    file = tmp_path / "bench.json"
+    assert bench.main([*names, "--json", str(file)]) == 0
+    assert list(json.loads(file.read_text(encoding="utf-8"))["measurements"]) == names
+    command = str(ROOT / "scripts" / "test.py")
+    assert ran == [
+        [command, "tests", f"--ignore={conftest.ANSWERS}"],
+        [command, conftest.ANSWERS],
+        [command, "notebooks", "-m", "not again"],
+        [command],
+    ]
+    assert (ROOT / conftest.ANSWERS).is_file(), "pytest ignores what is not there without a word"
+
+
+def test_the_notebooks_are_the_same_for_both(monkeypatch):
+    ran = []
+    monkeypatch.setattr(tests, "run", lambda words, folder: ran.append([Path(word) for word in words[1:]]))
+    assert bench.main(["notebooks", "--rounds", "1"]) == 0
+    (command, folder, *_), (execute, *executed) = ran
+    assert command == ROOT / "scripts" / "test.py"
+    assert execute == Path("execute")
+    assert ROOT / folder == NOTEBOOKS
+    assert executed == sorted(NOTEBOOKS.glob("*.ipynb"))
+
+
+def test_a_fresh_clone_has_what_git_has_and_nothing_of_this_one(tmp_path):
+    """With .venv or work/ in it, the first start would be a second one."""
+    if not shutil.which("git") or not (ROOT / ".git").exists():
+        pytest.skip("needs a clone made by git")
+    clone = setup._fresh_clone(tmp_path)
+    (clone / "left.txt").touch()
+    clone = setup._fresh_clone(tmp_path)
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, encoding="utf-8"
+    ).stdout
+    tracked = {name for name in listed.split("\0") if name and (ROOT / name).is_file()}
+    assert {file.relative_to(clone).as_posix() for file in clone.rglob("*") if file.is_file()} == tracked
+    assert (clone / "scripts" / "lab.py").read_bytes() == (ROOT / "scripts" / "lab.py").read_bytes()
+
+
+def test_a_start_that_ends_before_it_answers_is_told_with_its_words(tmp_path):
+    """Waiting fifteen minutes for a set-up that failed in a second, or a failure without its reason."""
+    code = "import sys; sys.exit('No package index answers.')"
+    with pytest.raises(UserError) as told:
+        page.until_it_answers([sys.executable, "-c", code], tmp_path)
+    assert "before it ended (exit status 1)" in str(told.value)
+    assert "No package index answers." in str(told.value)

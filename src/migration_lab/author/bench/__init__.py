@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from functools import partial
 from pathlib import Path
 
 from migration_lab.files import write_whole
@@ -20,11 +21,12 @@ from .measurement import Measurement, machine, table, teller
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure what is named, or all that takes no network; print a table."""
+    """Measure what is named, or all that is measured by default; print a table."""
     names = ", ".join(MEASUREMENTS)
     parser = argparse.ArgumentParser("bench.py", description=__doc__.split("\n")[0], epilog=f"NAME is one of {names}.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help="by default all but setup, which takes some minutes")
-    parser.add_argument("--all", action="store_true", help="setup too")
+    long = ", ".join(name for name, one in MEASUREMENTS.items() if not one.always)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"by default all but {long}: those take minutes")
+    parser.add_argument("--all", action="store_true", help="those too")
     parser.add_argument("--rounds", type=int, metavar="N", help="by default as many as each needs to be steady")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there too")
     options = parser.parse_args(arguments)
@@ -62,6 +64,11 @@ def main(arguments: list[str] | None = None) -> int:
     return int(failed)
 
 
+def _part(what: str, *arguments: str, goal: float | None = None) -> Measurement:
+    """The test command with these arguments, once: the tests take minutes."""
+    return Measurement(what, None, goal, partial(tests.command, *arguments), rounds=1, always=False)
+
+
 CLONE = "CREATE DATABASE … TEMPLATE"
 MEASUREMENTS = {
     "setup": Measurement(
@@ -78,6 +85,14 @@ MEASUREMENTS = {
         1.3,
         start.start,
         rounds=5,
+    ),
+    "clone": Measurement(
+        "the first start of a fresh clone until JupyterLab answers, with set-up",
+        "venv, pip install of the same lock and jupyter lab",
+        None,
+        setup.clone,
+        rounds=3,
+        always=False,
     ),
     "first": Measurement("the embedded server's first start", None, None, start.first, rounds=5),
     "later": Measurement("the embedded server's later starts", None, None, start.later, rounds=9),
@@ -103,6 +118,10 @@ MEASUREMENTS = {
     ),
     "answers": Measurement("lab check with 20 answers to small exercises", None, 15, grading.answers, rounds=3),
     "notebooks": Measurement(
-        "pytest -n 2 notebooks", "jupyter execute of the same ones", 0.8, tests.notebooks, rounds=3
+        "test.py notebooks, as stored", "jupyter execute of the same ones", 0.5, tests.notebooks, rounds=3
     ),
+    "tests_engine": _part("test.py without the answers and the notebooks", *tests.ENGINE),
+    "tests_answers": _part("test.py with the answers to all exercises", *tests.ANSWERS),
+    "tests_lessons": _part("test.py notebooks, as stored", *tests.AS_STORED),
+    "tests": _part("test.py, which also runs each notebook a second time", goal=540),
 }

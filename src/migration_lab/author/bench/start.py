@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,7 +13,7 @@ from ..refresh import new_learner
 from .learner import learner
 from .measurement import Timed, timed
 from .page import until_it_answers
-from .program import BIN
+from .program import BASE_PYTHON, BIN
 
 
 @contextmanager
@@ -24,7 +23,7 @@ def start() -> Iterator[list[Timed]]:
 
         def ours() -> float:
             Embedded(workspace).stop()
-            return until_it_answers([sys._base_executable, ROOT / "scripts" / "lab.py"], workspace.path)
+            return until_it_answers([BASE_PYTHON, ROOT / "scripts" / "lab.py"], workspace.path)
 
         def bare() -> float:
             return until_it_answers([BIN / "jupyter", "lab", "--allow-root"], workspace.path)
