@@ -32,8 +32,8 @@ from migration_lab.course.grade import Grade, Outcome
 from migration_lab.course.manifest import find_exercise
 from migration_lab.course.progress import Progress, report
 from migration_lab.files import content_digest, files_in
+from migration_lab.grading import graded, outage, scratch
 from migration_lab.grading import grader as grading
-from migration_lab.grading import outage
 from migration_lab.pictures import snapshot
 from migration_lab.runner import Runner, forked
 from migration_lab.server import startstate
@@ -142,15 +142,15 @@ def two_seconds(monkeypatch, tmp_path):
     Runner.warm_up()
     with nullcontext(Runner.spare) if Runner.spare else Runner.ready() as runner:
         runner.alembic(["--version"], tmp_path, {}, 60)
-    monkeypatch.setattr(grading, "SECONDS", 2)
+    monkeypatch.setattr(graded, "SECONDS", 2)
     monkeypatch.setattr(outage, "LOADED", math.inf)  # these tests run on busy machines
     monkeypatch.setattr(outage, "SLOW", math.inf)
 
 
 @pytest.fixture
 def impatient_server(monkeypatch):
-    monkeypatch.setitem(grading.TIMEOUTS, "statement_timeout", "2s")
-    monkeypatch.setitem(grading.TIMEOUTS, "lock_timeout", "1s")
+    monkeypatch.setitem(scratch.TIMEOUTS, "statement_timeout", "2s")
+    monkeypatch.setitem(scratch.TIMEOUTS, "lock_timeout", "1s")
 
 
 # What a migration may do
@@ -286,8 +286,8 @@ def test_the_server_bounds_a_statement_and_names_its_line(grade, impatient_serve
 
 def test_the_servers_limits_come_before_the_runners():
     """Only the server's refusal leads to the line at fault."""
-    assert int(grading.TIMEOUTS["statement_timeout"].removesuffix("s")) < grading.SECONDS
-    assert int(grading.TIMEOUTS["lock_timeout"].removesuffix("s")) < grading.SECONDS
+    assert int(scratch.TIMEOUTS["statement_timeout"].removesuffix("s")) < graded.SECONDS
+    assert int(scratch.TIMEOUTS["lock_timeout"].removesuffix("s")) < graded.SECONDS
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ from migration_xray.trace import Lock, Trace, Transaction
 from migration_xray.traffic import Traffic
 
 from . import batch
-from .grader import SECONDS, WRITER_STAYS, Graded, NotYet, check
+from .graded import SECONDS, WRITER_STAYS, Graded, NotYet
+from .grader import check
 
 __all__ = [
     "SECONDS",
