@@ -40,7 +40,9 @@ def pytest_configure(config):
         shared = tempfile.mkdtemp(prefix="migration-lab-tests-")
         os.chmod(shared, 0o711)  # as root, the server runs as another user
         os.environ["LAB_TESTS_SHARED"] = shared
-        os.environ["LAB_TESTS_CHOICE"] = os.environ.get("LAB_POSTGRES") or os.environ.get("LAB_DATABASE_URL") or "embedded"
+        os.environ["LAB_TESTS_CHOICE"] = (
+            os.environ.get("LAB_POSTGRES") or os.environ.get("LAB_DATABASE_URL") or "embedded"
+        )
 
 
 _ahead = ThreadPoolExecutor(1)
@@ -212,7 +214,9 @@ def shell(workspace, tmp_path, monkeypatch):
         with capture_output() as captured:
             result = ipython.run_cell(cell)
         # What a display has become is told by the last of those that name it.
-        displays = {(one.transient or {}).get("display_id", number): one.data for number, one in enumerate(captured.outputs)}
+        displays = {
+            (one.transient or {}).get("display_id", number): one.data for number, one in enumerate(captured.outputs)
+        }
         shown = next(iter(displays.values()), {})
         text = captured.stdout + captured.stderr + shown.get("text/plain", "")
         return Ran(text.strip(), shown, result.result, result.error_before_exec or result.error_in_exec)
@@ -293,7 +297,9 @@ def become(open_folder):
         name = ""
         if named:
             known = Path("/etc/passwd").read_text(encoding="utf-8")
-            (open_folder / f"passwd {uid}").write_text(f"{known}learner{uid}:x:{uid}:{gid}::{home}:/bin/sh\n", encoding="utf-8")
+            (open_folder / f"passwd {uid}").write_text(
+                f"{known}learner{uid}:x:{uid}:{gid}::{home}:/bin/sh\n", encoding="utf-8"
+            )
             name = f'mount --bind "{open_folder}/passwd {uid}" /etc/passwd && '
         script = f'{show}{name}exec setpriv --reuid {uid} --regid {gid} --clear-groups "$@"'
         return ("unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh"), home
@@ -316,7 +322,10 @@ def small_disk(open_folder):
     disk = open_folder / "disk"
     disk.mkdir(exist_ok=True)
     mount = shutil.which("mount")
-    if not mount or subprocess.run([mount, "-t", "tmpfs", "-o", "size=6m", "tmpfs", disk], capture_output=True).returncode:
+    if (
+        not mount
+        or subprocess.run([mount, "-t", "tmpfs", "-o", "size=6m", "tmpfs", disk], capture_output=True).returncode
+    ):
         pytest.skip("needs the right to mount a small disk")
     yield disk
     subprocess.run(["umount", disk], check=True)

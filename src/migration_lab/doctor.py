@@ -79,9 +79,13 @@ def packages() -> Iterator[Finding]:
     off = [words for need in wanted if (words := _off(need))]
     if off:
         more = f" and {len(off) - 3} more" if len(off) > 3 else ""
-        yield Finding(False, f"Not the packages that the course was tested with: {', '.join(off[:3])}{more}", _reinstall())
+        yield Finding(
+            False, f"Not the packages that the course was tested with: {', '.join(off[:3])}{more}", _reinstall()
+        )
     else:
-        source = f"those of {LOCK.name}" if CLONE else f"those that {DISTRIBUTION} {metadata.version(DISTRIBUTION)} needs"
+        source = (
+            f"those of {LOCK.name}" if CLONE else f"those that {DISTRIBUTION} {metadata.version(DISTRIBUTION)} needs"
+        )
         yield Finding(True, f"{len(wanted)} packages are {source}")
 
 
@@ -92,11 +96,15 @@ def workspace() -> Iterator[Finding]:
     learners = Workspace()
     free = shutil.disk_usage(learners.path).free // 1_000_000
     if free < ROOM_MB:
-        yield Finding(False, f"{learners.path} has {free:,} MB of room", f"The course takes up to {ROOM_MB:,} MB: make room.")
+        yield Finding(
+            False, f"{learners.path} has {free:,} MB of room", f"The course takes up to {ROOM_MB:,} MB: make room."
+        )
     places = (learners.path, learners.state, *filter(Path.is_file, learners.state.iterdir()))
     closed = [path for path in places if not os.access(path, os.W_OK)]
     if closed:
-        yield Finding(False, f"You may not write to {closed[0]}", f"{learners.path} should be yours: {_give(learners.path)}")
+        yield Finding(
+            False, f"You may not write to {closed[0]}", f"{learners.path} should be yours: {_give(learners.path)}"
+        )
     if not closed and free >= ROOM_MB:
         probe = learners.state / "doctor"
         write_whole(probe, "A disk with room may still refuse: a quota, or a failure of its own.")
@@ -128,7 +136,9 @@ def embedded() -> Iterator[Finding]:
     for process, folder in here.astray().items():
         yield Finding(False, *_astray(process, folder, here.data))
     if here.home.exists() and (stranger := _stranger(here.home)):
-        yield Finding(False, f"{here.home} belongs to {stranger}, so this user's PostgreSQL can't use it", _give(here.home))
+        yield Finding(
+            False, f"{here.home} belongs to {stranger}, so this user's PostgreSQL can't use it", _give(here.home)
+        )
         return
     version = here.data / "PG_VERSION"
     if not version.exists():
@@ -137,7 +147,9 @@ def embedded() -> Iterator[Finding]:
         return
     if (major := version.read_text().strip()) != here.programs.major:
         mend = f"Move {here.home} away; the next start makes a new one, and lessons open at their start."
-        yield Finding(False, f"{here.data} was made by PostgreSQL {major}, and {here.programs.major} can't read it", mend)
+        yield Finding(
+            False, f"{here.data} was made by PostgreSQL {major}, and {here.programs.major} can't read it", mend
+        )
         return
     if here.pid() and not here.is_running():
         yield Finding(True, "The embedded PostgreSQL was killed and left its lock file, which its next start replaces")
@@ -175,9 +187,13 @@ def docker() -> Iterator[Finding]:
         mend = "Try again in a moment." if health == "starting" else "`docker compose logs postgres` has the rest."
         yield Finding(False, f"PostgreSQL in Docker is {health}; it said: {compose.last_words()}", mend)
     elif is_free(port):
-        yield Finding(True, f"Docker answers; PostgreSQL in it is not on port {port} yet, and the next start brings it there")
+        yield Finding(
+            True, f"Docker answers; PostgreSQL in it is not on port {port} yet, and the next start brings it there"
+        )
     else:
-        yield Finding(False, f"Port {port} is taken by another program", "Set LAB_POSTGRES_PORT to a free port, such as 54321.")
+        yield Finding(
+            False, f"Port {port} is taken by another program", "Set LAB_POSTGRES_PORT to a free port, such as 54321."
+        )
 
 
 def answers(kind: str, url: URL) -> Iterator[Finding]:
@@ -207,7 +223,11 @@ def _unused(other: Embedded, major: str) -> str:
     if other.is_running():
         return f"The server in {other.home} is running, but the lab does not use it any more; `lab stop` stops it"
     theirs = re.split(r"\D", other.home.name)[0]  # the name is such as 18, or 18-old where somebody has renamed it
-    kind = "an earlier server's" if theirs == major else f"{'an older' if int(theirs) < int(major) else 'a newer'} PostgreSQL's"
+    kind = (
+        "an earlier server's"
+        if theirs == major
+        else f"{'an older' if int(theirs) < int(major) else 'a newer'} PostgreSQL's"
+    )
     return f"{other.home} is {kind} data, not used any more; delete it if you miss nothing"
 
 

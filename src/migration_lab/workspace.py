@@ -55,7 +55,9 @@ class Workspace:
         try:
             self.path = place.expanduser().absolute()
         except RuntimeError:  # neither HOME nor the system's list of users says where the home is
-            raise UserError(f"This user has no home folder, so {place} can't be found. Set LAB_WORK to a folder of yours.") from None
+            raise UserError(
+                f"This user has no home folder, so {place} can't be found. Set LAB_WORK to a folder of yours."
+            ) from None
         self.state = self.path / ".lab"
         self.backups = self.path / "backups"
         try:

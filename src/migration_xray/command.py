@@ -48,7 +48,9 @@ def run(arguments: Sequence[str], project: Path, output: Stream) -> None:
     Raises AlembicError where the command fails, and lets KeyboardInterrupt through.
     """
     if not project.is_dir():
-        raise AlembicError(f"The Alembic project {project} is not there any more. Open its lesson again: that lays it anew.")
+        raise AlembicError(
+            f"The Alembic project {project} is not there any more. Open its lesson again: that lays it anew."
+        )
     writer = _ProjectPaths(output, project)
     try:
         with at_home(project, arguments), redirect_stdout(writer), redirect_stderr(writer):
@@ -137,7 +139,9 @@ def at_home(project: Path, arguments: Sequence[str]) -> Iterator[None]:
 def _own_imports(project: Path) -> Iterator[None]:
     """The project's modules as its files are now, whatever a notebook or an earlier command has imported."""
     path, writes_bytecode = list(sys.path), sys.dont_write_bytecode
-    sys.path[:] = filter(None, path)  # a notebook finds modules in its folder, the program alembic where alembic.ini says
+    sys.path[:] = filter(
+        None, path
+    )  # a notebook finds modules in its folder, the program alembic where alembic.ini says
     sys.dont_write_bytecode = True
     importlib.invalidate_caches()  # prepend_sys_path = . means another folder than it did for the last project
     before = _modules_of(project)

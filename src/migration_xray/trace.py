@@ -190,9 +190,9 @@ class Trace:
             for statement in transaction.statements
         ]
         frame = pandas.DataFrame(rows, columns=["transaction", "outcome", *Statement.__dataclass_fields__])
-        return frame.astype({"transaction": "int64", "at": float, "ms": float, "rows": "Int64", "wal_bytes": "int64"}).astype(
-            {"lock_wait_ms": float, "own": bool, "unseen": bool}
-        )
+        return frame.astype(
+            {"transaction": "int64", "at": float, "ms": float, "rows": "Int64", "wal_bytes": "int64"}
+        ).astype({"lock_wait_ms": float, "own": bool, "unseen": bool})
 
 
 def shape(sql: str) -> str:

@@ -66,7 +66,10 @@ def items_in(running, tmp_path_factory):
         if lesson.number not in done:
             workspace = Workspace(tmp_path_factory.mktemp("Zoë's work"))
             workspaces.append(workspace)
-            settings = {"LAB_WORK": str(workspace.path), "LAB_POSTGRES": running.url.render_as_string(hide_password=False)}
+            settings = {
+                "LAB_WORK": str(workspace.path),
+                "LAB_POSTGRES": running.url.render_as_string(hide_password=False),
+            }
             done[lesson.number] = _states(lesson, settings)
         return done[lesson.number]
 
@@ -186,7 +189,9 @@ def test_numbers_that_the_prose_states_stand_in_an_output_or_a_cell(lesson):
     notebook = read(lesson)
     shown = "\n".join(cell.source for cell in code(notebook))
     shown += "\n".join(text(output) for cell in code(notebook) for output in cell.outputs)
-    shown += "\n".join(path.read_text(encoding="utf-8") for exercise in lesson.exercises for path in exercise.folder.glob("*.*"))
+    shown += "\n".join(
+        path.read_text(encoding="utf-8") for exercise in lesson.exercises for path in exercise.folder.glob("*.*")
+    )
     body = "\n\n".join(cell.source for cell in notebook.cells[1:] if cell.cell_type == "markdown")
     claimed = set(re.findall(r"(?<![\w.])\d{3,}(?:\.\d+)?(?![\w.])", body))
     assert {number for number in claimed if number not in shown} == set()
@@ -196,7 +201,9 @@ def test_a_look_at_a_view_of_the_whole_server_is_filtered_by_database():
     """On a server that a class shares, such a view shows everybody's sessions: a learner saw a neighbour's index build."""
     server_wide = re.compile(r"\b(pg_stat_activity|pg_locks|pg_stat_progress_\w+)\b")
     looks = [cell.source for lesson in LESSONS for cell in code(read(lesson))]
-    looks += [line for check in NOTEBOOKS.glob("exercises/*/check.py") for line in check.read_text("utf-8").splitlines()]
+    looks += [
+        line for check in NOTEBOOKS.glob("exercises/*/check.py") for line in check.read_text("utf-8").splitlines()
+    ]
     found = [look for look in looks if server_wide.search(look)]
     assert found, "no look is left: this test shows nothing"
     assert [look for look in found if "current_database()" not in look] == []
@@ -230,14 +237,23 @@ def test_a_notebook_is_stored_as_refresh_stores_it(lesson):
 def test_refreshing_twice_changes_nothing(tmp_path, capsys):
     """A refresh that stored clocks and versions anew made a diff each time, in which no one saw the lesson that changed."""
     notebook = tmp_path / LESSONS[0].notebook
-    notebook.write_text((NOTEBOOKS / notebook.name).read_text(encoding="utf-8").replace("Revision  0003_orders", "Revision  0003_older"), encoding="utf-8")
+    notebook.write_text(
+        (NOTEBOOKS / notebook.name)
+        .read_text(encoding="utf-8")
+        .replace("Revision  0003_orders", "Revision  0003_older"),
+        encoding="utf-8",
+    )
     assert main([str(notebook)]) == 0 == main([str(notebook)])
     assert capsys.readouterr().out.splitlines() == [f"{notebook.name}: changed", f"{notebook.name}: unchanged"]
 
 
 def test_a_cell_that_fails_ends_a_refresh_and_stores_nothing(tmp_path, capsys):
     notebook = tmp_path / LESSONS[0].notebook
-    text = (NOTEBOOKS / notebook.name).read_text(encoding="utf-8").replace("FROM users ORDER BY id", "FROM usres ORDER BY id")
+    text = (
+        (NOTEBOOKS / notebook.name)
+        .read_text(encoding="utf-8")
+        .replace("FROM users ORDER BY id", "FROM usres ORDER BY id")
+    )
     notebook.write_text(text.replace('"%schema"', '"%schemata"', 1), encoding="utf-8")
     before = notebook.read_bytes()
     assert main([str(notebook)]) == 1

@@ -300,7 +300,10 @@ def test_its_ci_recipe(project, tmp_path):
     new = (tmp_path / "new.sql").read_text("utf-8")
     assert "note" in new
     assert "example_items (user_id" not in new, "only what is new"
-    assert project.value("SELECT count(*) FROM pg_database WHERE datname LIKE current_database() || '_migration_tests'") == 0
+    assert (
+        project.value("SELECT count(*) FROM pg_database WHERE datname LIKE current_database() || '_migration_tests'")
+        == 0
+    )
 
     project.revision("002_stray", "pass")
     stray = project._popen(["bash", "-c", steps["There is one head"]], runner)
@@ -341,7 +344,9 @@ def test_two_runners_at_once(project):
 def test_a_second_runner_waits_beside_an_index_that_is_built_online(upgraded):
     """CREATE INDEX CONCURRENTLY waits for older transactions; a runner that waits in one would be in a deadlock."""
     upgraded.revision("002_index", INDEX_ONLINE.replace("orders", "example_items"))
-    upgraded.revision("003_note", "assert op.get_bind().scalar(sa.text('SHOW lock_timeout')) == '1500ms'", down="002_index")
+    upgraded.revision(
+        "003_note", "assert op.get_bind().scalar(sa.text('SHOW lock_timeout')) == '1500ms'", down="002_index"
+    )
     with upgraded.holding("INSERT INTO users (email) VALUES ('zoe@example.org')") as writer:
         writer.execute("INSERT INTO example_items (user_id, name) VALUES (1, 'pen')")
         first = upgraded.begin("alembic", "upgrade", "head")
@@ -426,7 +431,10 @@ def test_a_real_error_is_tried_once(upgraded):
     ("variables", "sentence"),
     [
         ({"DATABASE_URL": ""}, "DATABASE_URL is no URL; expected is one such as postgresql://me@host/database."),
-        ({"DATABASE_URL": "mysql://me@host/shop"}, "DATABASE_URL is one of mysql; these migrations are for PostgreSQL."),
+        (
+            {"DATABASE_URL": "mysql://me@host/shop"},
+            "DATABASE_URL is one of mysql; these migrations are for PostgreSQL.",
+        ),
         (
             {"DATABASE_URL": "postgresql://me:secret@127.0.0.1:1/shop"},
             "No session at postgresql+psycopg://me:***@127.0.0.1:1/shop: connection failed:",

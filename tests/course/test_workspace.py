@@ -131,7 +131,9 @@ def test_three_users_of_one_installation_do_not_meet(become, running):
         homes.append(home)
         environment = {"HOME": str(home), "PATH": os.environ["PATH"], "LAB_POSTGRES": url, "LANG": "C.UTF-8"}
         run = [*command, sys.executable, "-m", "jupyter", "execute", "--output", str(home / "ran.ipynb"), str(course)]
-        began.append(subprocess.Popen(run, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
+        began.append(
+            subprocess.Popen(run, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        )
     said = [process.communicate(timeout=300)[0] for process in began]
     assert [process.returncode for process in began] == [0, 0, 0], said
     mine = [Workspace(home / "migration-lab") for home in homes]
@@ -236,7 +238,9 @@ def test_a_folder_that_was_moved_aside_and_copied_back_shares_nothing(tmp_path, 
     tag = Workspace(tmp_path / "work").tag
     (tmp_path / "work").rename(tmp_path / "aside")
     shutil.copytree(tmp_path / "aside", tmp_path / "work")
-    tags = {name: said_of(tmp_path / name, capsys)[0] for name in sorted(("work", "aside"), key=lambda name: name != first)}
+    tags = {
+        name: said_of(tmp_path / name, capsys)[0] for name in sorted(("work", "aside"), key=lambda name: name != first)
+    }
     assert sorted(one == tag for one in tags.values()) == [False, True]
     assert {name: Workspace(tmp_path / name).tag for name in tags} == tags
 
@@ -373,7 +377,9 @@ def test_the_glossary_comes_along_and_its_notes_stay(work, course):
     copy.write_text("my notes", encoding="utf-8")
     glossary.write_bytes(b"# Glossary\r\n\r\nthird\r\n")
     for _ in range(2):
-        assert refresh_notebooks(work) == ["glossary.md has changes of yours and stays; the course's newer one is glossary.newer.md."]
+        assert refresh_notebooks(work) == [
+            "glossary.md has changes of yours and stays; the course's newer one is glossary.newer.md."
+        ]
         assert text(copy) == "my notes"
         assert "third" in text(work.path / "glossary.newer.md")
 

@@ -112,7 +112,9 @@ def test_a_result_is_printed_when_it_is_there(lab, place, tmp_path):
     """An author watches a run of ten minutes, and it may be stopped."""
     hangs = answer(tmp_path / "hangs", {FILE: also("while True: pass")})
     solution = FIRST.folder / "solution"
-    process = lab("check", "first_step", "--answer", solution, "first_step", "--answer", hangs, "--json", wait=False, **place)
+    process = lab(
+        "check", "first_step", "--answer", solution, "first_step", "--answer", hangs, "--json", wait=False, **place
+    )
     assert json.loads(process.stdout.readline())["outcome"] == "passed"
     assert process.poll() is None
 
@@ -188,7 +190,14 @@ def test_json_is_for_folders(check):
 
 def test_the_help_says_what_a_script_needs(lab):
     said = " ".join(lab("check", "--help").said.split())
-    for words in ("[EXERCISE --answer DIR ...]", "delete.txt", "expect.txt", "why.txt", '"not attempted"', "Exit status: 0 if all"):
+    for words in (
+        "[EXERCISE --answer DIR ...]",
+        "delete.txt",
+        "expect.txt",
+        "why.txt",
+        '"not attempted"',
+        "Exit status: 0 if all",
+    ):
         assert words in said
 
 

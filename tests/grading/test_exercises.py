@@ -74,5 +74,7 @@ def test_an_exercise_that_is_not_there_is_told(monkeypatch, tmp_path):
         '[[lesson]]\nnumber = "00"\nname = "a"\ntitle = "A"\nminutes = 1\nobjectives = []\nstart = "empty"\nexercises = ["to_come"]\n'
     )
     monkeypatch.setattr("migration_lab.course.manifest.NOTEBOOKS", tmp_path)
-    with pytest.raises(UserError, match=r"Lesson 00 names the exercise to_come in lessons.toml, and .* Write it, or take"):
+    with pytest.raises(
+        UserError, match=r"Lesson 00 names the exercise to_come in lessons.toml, and .* Write it, or take"
+    ):
         lessons.__wrapped__()

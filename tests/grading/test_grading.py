@@ -299,9 +299,7 @@ def test_the_servers_limits_come_before_the_runners():
             "Your migration ended the check's own session.",
         ),
         (
-            "op.execute('COMMIT')\n"
-            "sa.kept = psycopg.connect()\n"
-            "sa.kept.execute('LOCK TABLE users')",
+            "op.execute('COMMIT')\nsa.kept = psycopg.connect()\nsa.kept.execute('LOCK TABLE users')",
             "A session that your migration opened still holds a lock.",
         ),
         ("op.execute('DROP TABLE users CASCADE')", "(KeyError: 'users').\n  It stands otherwise than was foreseen:"),
@@ -600,7 +598,9 @@ def test_an_answer_that_takes_all_sessions_is_told_so(small_server):
     write(small_server, migration("kept = []\nwhile True: kept.append(psycopg.connect())"))
     found = grading.check(EXERCISE, small_server)
     assert found.outcome is NOT_YET and found.at_fault, found
-    assert re.match(r"`alembic upgrade head` opened 1\d sessions, and the server had 1\d left when it began.", found.message)
+    assert re.match(
+        r"`alembic upgrade head` opened 1\d sessions, and the server had 1\d left when it began.", found.message
+    )
     assert_nothing_left(small_server, running)
 
 
@@ -622,7 +622,7 @@ def restart(embedded: Embedded) -> None:
 @pytest.mark.parametrize("event", [restart, crash])
 @pytest.mark.parametrize("at", ["alembic upgrade head", "alembic downgrade 0003_orders"])
 def test_a_server_that_restarts_in_mid_check_is_not_the_answers_fault(own_server, event, at):
-    """"Your migration ended the check's own session" was said of a migration that did no such thing."""
+    """ "Your migration ended the check's own session" was said of a migration that did no such thing."""
     write(own_server, SOLUTION)
     happened = []
 
@@ -842,7 +842,8 @@ def test_an_answer_may_be_a_file_of_its_own(workspace, target):
 
 
 @pytest.mark.parametrize(
-    "file", ["../mine.py", "migrations/../../mine.py", "/tmp/a.py", "..\\mine.py", "C:\\mine.py", "C:mine.py", "\\mine.py"]
+    "file",
+    ["../mine.py", "migrations/../../mine.py", "/tmp/a.py", "..\\mine.py", "C:\\mine.py", "C:mine.py", "\\mine.py"],
 )
 def test_an_answer_stays_in_its_project(workspace, file):
     """A slip in a path must not write over a file of the learner's, nor a notebook from elsewhere do so by intent."""

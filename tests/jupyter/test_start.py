@@ -272,7 +272,9 @@ def test_a_kernel_there_has_the_lesson_and_its_programs(served, settings):
     cell = f"!psql --version\n!alembic --version\n!lab --help\n%load_ext migration_lab\n%lesson {first.number}"
     said = []
     with talking_to(served.json("/api/sessions", session)["kernel"], settings) as client:
-        client.execute_interactive(cell, timeout=120, output_hook=lambda output: said.append(output["content"].get("text", "")))
+        client.execute_interactive(
+            cell, timeout=120, output_hook=lambda output: said.append(output["content"].get("text", ""))
+        )
     expected = r"psql \(PostgreSQL\) .*alembic 1.*usage: lab.*Server +PostgreSQL .*\nDatabase +lesson_00"
     assert re.search(expected, "".join(said), re.S), said
 

@@ -184,8 +184,7 @@ def test_an_error_is_postgresqls_sentence_and_ends_the_cell(named):
     (outcome,) = named.run("alice", "SELECT 1 AS n; SELECT nme FROM users; SELECT 2")
     assert str(outcome) == "n\n-\n1"
     assert outcome.error == (
-        'UndefinedColumn: column "nme" does not exist\n'
-        '  HINT: Perhaps you meant to reference the column "users.name".'
+        'UndefinedColumn: column "nme" does not exist\n  HINT: Perhaps you meant to reference the column "users.name".'
     )
     assert str(named.outcome("alice")) == "alice is idle"
 
@@ -318,7 +317,9 @@ def test_an_interrupt_cancels_the_statement(named):
 def test_an_interrupt_of_the_next_cell_lets_the_background_go_on(named):
     said(named, "alice", "SELECT pg_sleep(3)", wait=False)
     threading.Timer(0.5, _thread.interrupt_main).start()
-    with pytest.raises(UserError, match="alice still runs. It goes on in the background. Later, `%session alice` shows"):
+    with pytest.raises(
+        UserError, match="alice still runs. It goes on in the background. Later, `%session alice` shows"
+    ):
         list(named.run("alice", "SELECT 1"))
     assert named.outcome("alice").error == ""
 

@@ -24,7 +24,11 @@ TWO_HEADS = [
     Revision("0002b", "Add a city", ("0001",)),
     Revision("0003b", "Index the cities", ("0002b",)),
 ]
-MERGED = [*TWO_HEADS, Revision("0004", "Merge", ("0002a", "0003b")), Revision("9001", "Apart", (), ("0002a",), ("other",))]
+MERGED = [
+    *TWO_HEADS,
+    Revision("0004", "Merge", ("0002a", "0003b")),
+    Revision("9001", "Apart", (), ("0002a",), ("other",)),
+]
 
 
 def parts(graph: Graph, tag: str) -> list[ElementTree.Element]:

@@ -122,7 +122,9 @@ def test_an_exit_status_is_told(kind, project, code, status):
         run(project(code))
 
 
-@pytest.mark.parametrize("code", ["while True: pass", pytest.param("os.closerange(3, 256); time.sleep(600)", marks=on_posix)])
+@pytest.mark.parametrize(
+    "code", ["while True: pass", pytest.param("os.closerange(3, 256); time.sleep(600)", marks=on_posix)]
+)
 def test_a_time_limit_ends_it(kind, project, code):
     folder = project(code)
     with Runner.ready() as process:
@@ -146,7 +148,9 @@ FAMILY = """
     ("then", "count"),
     [
         ("", 1),
-        pytest.param("subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'], start_new_session=True)", 1),
+        pytest.param(
+            "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'], start_new_session=True)", 1
+        ),
         pytest.param(
             "if not os.fork(): os.setsid(); pathlib.Path('pids', str(os.getpid())).touch(); time.sleep(600)",
             2,

@@ -256,7 +256,9 @@ def test_a_server_that_does_not_come_up_is_told_by_its_own_words(learner):
     compose.run("docker", "exec", container(), "sh", "-c", f"echo 17 > {version}")
     compose.compose("stop", "postgres")
     try:
-        with pytest.raises(UserError, match=r"Docker calls it exited, and it said: \S.*version 17.*docker compose logs"):
+        with pytest.raises(
+            UserError, match=r"Docker calls it exited, and it said: \S.*version 17.*docker compose logs"
+        ):
             server()
     finally:
         compose.compose("down", "--volumes")

@@ -71,7 +71,12 @@ def test_the_sources_come_in_order(learner, monkeypatch):
     """Where several are installed, the one that somebody chose comes first, then the one that the course was tested with."""
     chosen, conda, path = (place(learner, name, "bin") for name in ("chosen", "conda", "path"))
     monkeypatch.setattr(programs, "SYSTEM_FOLDERS", {sys.platform: (f"{place(learner)}/system/*/bin",)})
-    for folder, version in ((chosen, "15.1"), (conda, "16.2"), (path, "17.3"), (place(learner, "system/15/bin"), "15.4")):
+    for folder, version in (
+        (chosen, "15.1"),
+        (conda, "16.2"),
+        (path, "17.3"),
+        (place(learner, "system/15/bin"), "15.4"),
+    ):
         stand_in(folder, version)
     monkeypatch.setenv("LAB_POSTGRES_BIN", str(chosen))
     monkeypatch.setenv("CONDA_PREFIX", str(conda.parent))
@@ -208,7 +213,9 @@ def test_a_wrong_choice_is_told_and_not_replaced(learner, lab, said, sentence):
     settings = {"LAB_WORK": learner.path, "LAB_POSTGRES_BIN": said.format(here=here)}
     refused = lab("open", "00", **settings)
     assert refused.returncode == 1
-    expected = f"LAB_POSTGRES_BIN can't be used: {sentence.format(here=here)}. Set it to the full path of a folder that has "
+    expected = (
+        f"LAB_POSTGRES_BIN can't be used: {sentence.format(here=here)}. Set it to the full path of a folder that has "
+    )
     assert refused.said.startswith(expected), refused.said
     assert len(refused.said.splitlines()) == 1
     assert f"✘ {refused.said}" in lab("doctor", **settings).said
@@ -287,7 +294,9 @@ def test_lesson_00_on_debians_programs(on_15, shell, monkeypatch):
     monkeypatch.setenv("LAB_POSTGRES", "embedded")
     monkeypatch.setenv("LAB_WORK", str(on_15.workspace.path))
     opened = shell("%lesson 00")
-    assert opened.text.startswith(f"Server    PostgreSQL {on_15.programs.version}, embedded\nDatabase  lesson_00\n"), opened
+    assert opened.text.startswith(f"Server    PostgreSQL {on_15.programs.version}, embedded\nDatabase  lesson_00\n"), (
+        opened
+    )
     assert shell("%alembic current").text.endswith("0003_orders (head)")
     assert f"psql (PostgreSQL) {on_15.programs.version}" in shell("!psql --version").text
     assert shell("!psql -Atc 'SHOW server_version_num'").text.startswith("1500")
@@ -353,6 +362,8 @@ def test_data_that_a_different_build_made_is_refused_in_words(on_15):
         on_15.start()
     control.write_bytes(mine)
     assert "database files are incompatible with server" in str(refusal.value)
-    mend = f"The programs in {DEBIANS} can't read this data: others made it. Set LAB_POSTGRES_BIN to the folder of those, "
+    mend = (
+        f"The programs in {DEBIANS} can't read this data: others made it. Set LAB_POSTGRES_BIN to the folder of those, "
+    )
     assert f"{mend}or move {on_15.home} away;" in str(refusal.value)
     assert on_15.start()

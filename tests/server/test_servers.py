@@ -91,7 +91,7 @@ def test_later_starts_find_the_server_and_what_is_in_it(embedded, url):
 
 
 def test_two_lessons_opened_at_the_same_moment_share_one_first_start(open_folder, lab):
-    """"Run All" in two notebooks: each made a data directory, and one lost its own to the other."""
+    """ "Run All" in two notebooks: each made a data directory, and one lost its own to the other."""
     workspace = Workspace(open_folder / "two at once")
     both = [lab("open", number, wait=False, LAB_WORK=workspace.path) for number in ("00", "01")]
     said = [process.communicate(timeout=120)[0] for process in both]
@@ -489,8 +489,14 @@ def role(url):
         (lambda url: {"password": "wrong"}, "the password or the role is wrong. Check both."),
         (lambda url: {"username": "stranger"}, "the password or the role is wrong. Check both."),
         (lambda url: {"password": ""}, "the password or the role is wrong. Check both."),
-        (lambda url: {"port": free_port()}, "nothing listens there. Start that server, or correct the host and the port."),
-        (lambda url: {"database": "shop"}, "it has no such database. End the URL with one that exists, such as /postgres"),
+        (
+            lambda url: {"port": free_port()},
+            "nothing listens there. Start that server, or correct the host and the port.",
+        ),
+        (
+            lambda url: {"database": "shop"},
+            "it has no such database. End the URL with one that exists, such as /postgres",
+        ),
         (lambda url: {"query": {"sslmode": "require"}}, "it speaks no TLS, which was asked for. Take sslmode out"),
     ],
     ids=["password", "role", "no password", "port", "database", "TLS"],

@@ -260,7 +260,9 @@ def test_a_command_says_what_the_program_says(story, program, stages):
     for line, there in zip(commands(story), told, strict=True):
         here = stage.run(line)
         assert bool(here.status) == bool(there.status), line
-        in_order = sorted if line == "branches" else list  # whose lines stand as Python's hashes fall, process by process
+        in_order = (
+            sorted if line == "branches" else list
+        )  # whose lines stand as Python's hashes fall, process by process
         assert in_order(here.text.splitlines()) == in_order(without_failure(there, here.error).splitlines()), line
 
 

@@ -284,7 +284,7 @@ def test_another_schema_and_a_long_statement(stage):
     alice = stage.connect("alice")
     stage.session.execute('CREATE SCHEMA audit; CREATE TABLE audit."Log" (id int)')
     alice.execute("BEGIN")
-    alice.execute('SELECT /* ' + "long " * 100 + '*/ FROM audit."Log"')
+    alice.execute("SELECT /* " + "long " * 100 + '*/ FROM audit."Log"')
     (backend,) = lock_tree(stage.session).backends.values()
     assert str(backend.holds[0]).startswith('AccessShareLock on audit."Log"')
     assert len(backend.statement) == 100 and backend.statement.endswith(" …")

@@ -102,7 +102,14 @@ def test_the_page_tells_the_worst_first_by_sign_and_word(traces):
 def test_the_batches_of_a_backfill_are_told_as_one():
     """A hundred statements that differ in two numbers hid the one that locked the table."""
     batches = [
-        Statement(f"UPDATE t1 SET a = 0 WHERE id BETWEEN {n} AND {n + 9}", 0.0, ms=10, rows=10, wal_bytes=400_000, unseen=n > 1)
+        Statement(
+            f"UPDATE t1 SET a = 0 WHERE id BETWEEN {n} AND {n + 9}",
+            0.0,
+            ms=10,
+            rows=10,
+            wal_bytes=400_000,
+            unseen=n > 1,
+        )
         for n in range(1, 100, 10)
     ]
     rest = [Statement(f"ALTER TABLE t{n} ADD COLUMN c int", 0.0) for n in (1, 2, 3)]
@@ -112,7 +119,9 @@ def test_the_batches_of_a_backfill_are_told_as_one():
         "      ⋮ 10 such statements, with other numbers; together:",
         "      100 ms, 100 rows, 4.0 MB of WAL",
     ]
-    assert [f"ALTER TABLE t{n} ADD COLUMN c int" in as_text(trace) for n in (1, 2, 3)] == [True] * 3, "a number in a name is no batch"
+    assert [f"ALTER TABLE t{n} ADD COLUMN c int" in as_text(trace) for n in (1, 2, 3)] == [True] * 3, (
+        "a number in a name is no batch"
+    )
     assert "10 such statements" in as_html(trace)
     batches[4].error = Failure("57014", "canceled")
     assert "✘ failed: canceled" in as_text(trace), "the one that failed is told by itself"
@@ -156,7 +165,9 @@ def test_what_people_write_is_escaped():
     statement = Statement("ALTER TABLE t ADD CHECK (a < b AND c <> '<b>')", 0.0, error=Failure("23514", "<i>no</i>"))
     statement.locks.append(Lock("public.<t>", "AccessExclusiveLock"))
     held = [Held("public.<t>", "AccessExclusiveLock", 1.0, "reads and writes")]
-    trace = Trace("upgrade <x>", 0.0, "18", "<no>", None, None, [Transaction(0.0, "d", statements=[statement], held=held)])
+    trace = Trace(
+        "upgrade <x>", 0.0, "18", "<no>", None, None, [Transaction(0.0, "d", statements=[statement], held=held)]
+    )
     page = as_html(trace)
     assert not re.search(r"<(?!/?(p|b|div|span|table|tr|th|td|code|br)\b)", page)
     assert "(a &lt; b AND c &lt;&gt; &#x27;&lt;b&gt;&#x27;)" in page

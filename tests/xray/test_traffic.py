@@ -82,7 +82,9 @@ def on(running):
 
 
 def digest(session, table: str) -> tuple:
-    return session.execute(f"SELECT count(*), md5(string_agg(t::text, '' ORDER BY t::text)) FROM {table} AS t").fetchone()
+    return session.execute(
+        f"SELECT count(*), md5(string_agg(t::text, '' ORDER BY t::text)) FROM {table} AS t"
+    ).fetchone()
 
 
 def sessions_left(session) -> list[str]:
@@ -119,7 +121,9 @@ def test_the_load_is_steady_and_on_real_rows(users, on):
     assert 0.9 < felt.achieved < 1.05
     counts = felt.to_frame().groupby(["kind", "session"]).size()
     assert counts.min() > 0.8 * counts.max(), counts
-    rewritten = users.execute("SELECT count(*) FROM users WHERE age(xmin) <= age(%s::text::xid)", [str(began)]).fetchone()[0]
+    rewritten = users.execute(
+        "SELECT count(*) FROM users WHERE age(xmin) <= age(%s::text::xid)", [str(began)]
+    ).fetchone()[0]
     assert 0.9 * len(felt.times("write")) < rewritten, "each write is a new version of another row"
     assert digest(users, "users") == before
     assert sessions_left(users) == []
@@ -254,7 +258,7 @@ def test_errors_are_told_by_sqlstate_and_version(users, project, on):
     assert (new.app, new.message) == ("new", 'column "full_name" does not exist')
     assert (old.app, old.message) == ("old", 'column "name" does not exist')
     assert new.times + old.times == felt.errors["42703"]
-    assert f"42703 ×{old.times} by old (column \"name\" does not exist)" in str(felt)
+    assert f'42703 ×{old.times} by old (column "name" does not exist)' in str(felt)
     frame = felt.to_frame()
     kinds = frame[frame.error.notna()].groupby("app").kind.unique().map(set).to_dict()
     assert kinds == {"new": {"read"}, "old": {"read", "write", "insert"}}
@@ -392,7 +396,9 @@ def test_what_cannot_be_is_said_before_anything_begins(line, refusing, project, 
 
 
 def test_a_role_that_may_not_write_is_told(users, running, on):
-    users.execute("GRANT SELECT ON users TO pg_monitor; CREATE ROLE traffic_reader LOGIN IN ROLE pg_monitor PASSWORD 'x'")
+    users.execute(
+        "GRANT SELECT ON users TO pg_monitor; CREATE ROLE traffic_reader LOGIN IN ROLE pg_monitor PASSWORD 'x'"
+    )
     try:
         url = running.database_url(users.info.dbname).set(username="traffic_reader", password="x")
         with pytest.raises(UserError, match="permission denied for table users.*needs SELECT and UPDATE"):
@@ -417,7 +423,9 @@ def test_an_insert_that_needs_a_value_nobody_can_make_up_is_told(database, on):
         "CREATE TABLE days (id serial PRIMARY KEY, day date UNIQUE); INSERT INTO days (day) SELECT now();"
         "CREATE TABLE ages (id serial PRIMARY KEY, age int UNIQUE CHECK (age > 0)); INSERT INTO ages (age) VALUES (1)"
     )
-    with pytest.raises(UserError, match="A row of days can't be copied for an INSERT.*Write the INSERT into app/NAME.sql"):
+    with pytest.raises(
+        UserError, match="A row of days can't be copied for an INSERT.*Write the INSERT into app/NAME.sql"
+    ):
         on(database, "days", insert=True).__enter__()
     with pytest.raises(UserError, match="inserter 1.*violates check constraint"):
         on(database, "ages", insert=True).__enter__()
@@ -461,11 +469,19 @@ BANDS = {
     "none": [],
     "at once": [Band(0.3 + n / 100, 1, f"{LONG} -- {n}"[n:], 0.5) for n in range(7)],
     "the whole time": [Band(0.05, 1900, LONG, 1.95, waited_ms=900)],
-    "at both edges": [Band(0.0, 3, LONG, 0.1), Band(1.9, 90, "VACUUM", 1.99), Band(1.99, 5, LONG[6:], 2.0, failed=True)],
+    "at both edges": [
+        Band(0.0, 3, LONG, 0.1),
+        Band(1.9, 90, "VACUUM", 1.99),
+        Band(1.99, 5, LONG[6:], 2.0, failed=True),
+    ],
     "in the middle": [Band(0.7, 500, LONG, 1.3)],
     "too many": [Band(n / 30, 20, f"UPDATE users SET a{n} = 0", n / 30 + 0.02) for n in range(50)],
-    "a batch": [Band(n / 30, 20, f"UPDATE users SET a = 1 WHERE id BETWEEN {n} AND {n + 1}", n / 30 + 0.02) for n in range(50)],
-    "again and again": [Band(at, 150, "ALTER TABLE users ADD note text", at + 0.15, 145, at < 1.7) for at in (0.6, 0.9, 1.3, 1.75)],
+    "a batch": [
+        Band(n / 30, 20, f"UPDATE users SET a = 1 WHERE id BETWEEN {n} AND {n + 1}", n / 30 + 0.02) for n in range(50)
+    ],
+    "again and again": [
+        Band(at, 150, "ALTER TABLE users ADD note text", at + 0.15, 145, at < 1.7) for at in (0.6, 0.9, 1.3, 1.75)
+    ],
     "odd text": [Band(0.5, 10, "SELECT '$x_1$ \\frac é 中 %s'\n\t AS <b>", 0.51)],
 }
 
@@ -485,7 +501,9 @@ def test_labels_stay_in_the_picture_and_apart(name):
         assert page.x0 <= box.x0 and box.x1 <= page.x1 and page.y0 <= box.y0 and box.y1 <= page.y1, text.get_text()
         if text.get_family() == ["DejaVu Sans Mono"]:
             assert not text.get_text().strip().startswith("…"), "whose time it is, is what one asks first"
-            assert box.width > 0.9 * chart.LETTER * len(text.get_text()) * figure.dpi, "as it is written: a $ begins no formula"
+            assert box.width > 0.9 * chart.LETTER * len(text.get_text()) * figure.dpi, (
+                "as it is written: a $ begins no formula"
+            )
     for index, box in enumerate(boxes):
         for other in boxes[index + 1 :]:
             assert not box.shrunk(0.98, 0.7).overlaps(other.shrunk(0.98, 0.7))
@@ -504,8 +522,14 @@ def test_the_picture_in_words_differs_from_run_to_run_in_milliseconds_only(users
             begun = time.monotonic()
             lock(users, "users", "ACCESS EXCLUSIVE", 0.1)
             own, failed = Statement("UPDATE alembic_version", 0.0, own=True), Failure("42P01", "no")
-            statements = [own, Statement("ALTER TABLE users …", 0.0, 100.0), Statement("SELECT 1", 0.1, 0.2, error=failed)]
-            load.traces.append(Trace("upgrade", begun, transactions=[Transaction(0.0, "shop", ms=101.0, statements=statements)]))
+            statements = [
+                own,
+                Statement("ALTER TABLE users …", 0.0, 100.0),
+                Statement("SELECT 1", 0.1, 0.2, error=failed),
+            ]
+            load.traces.append(
+                Trace("upgrade", begun, transactions=[Transaction(0.0, "shop", ms=101.0, statements=statements)])
+            )
         assert [band.sql for band in load.felt.bands] == ["ALTER TABLE users …", "SELECT 1"]
         assert abs(load.felt.bands[0].at - min(s.at for s in load.felt.samples if s.ms > 80)) < 0.08
         said = "\n".join([chart.alt(load.felt), *chart.caption(load.felt).values()])
@@ -593,7 +617,7 @@ def test_a_cell_under_traffic_shows_the_migration_and_the_stall(lesson):
 
 
 def test_a_failing_cell_under_traffic_shows_its_own_error_after_the_picture(lesson):
-    """"Run All" must stop there, and the person must see their mistake and not the lab's insides."""
+    """ "Run All" must stop there, and the person must see their mistake and not the lab's insides."""
     ran = lesson("%%traffic users\nopen('/no/such/file')")
     assert isinstance(ran.error, FileNotFoundError)
     assert ran.shown["image/png"]
@@ -624,7 +648,11 @@ def test_a_picture_that_says_the_same_stays_as_it_is_stored():
         picture = nbformat.v4.new_output("display_data", {"image/png": png, "text/plain": words}, metadata=metadata)
         return nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("", outputs=[picture])])
 
-    stored, same, other = notebook("AAAA", "No errors."), notebook("BBBB", "No errors."), notebook("BBBB", "Errors: 42703.")
+    stored, same, other = (
+        notebook("AAAA", "No errors."),
+        notebook("BBBB", "No errors."),
+        notebook("BBBB", "Errors: 42703."),
+    )
     keep_what_is_the_same(stored, same)
     keep_what_is_the_same(stored, other)
     assert same.cells[0].outputs == stored.cells[0].outputs

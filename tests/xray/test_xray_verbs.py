@@ -75,7 +75,9 @@ def test_the_terminal_draws_what_traffic_felt(stage, capsys, tmp_path, monkeypat
     assert "say on which table, with --traffic TABLE" in capsys.readouterr().err
     assert main(["xray", "--traffic", "usres", "downgrade", "-1"]) == 1
     assert "There is no table usres in this database. Did you mean users?" in capsys.readouterr().err
-    assert stage.count("SELECT count(*) FROM users WHERE city = 'here'") == 1000, "the body ran although there was no traffic"
+    assert stage.count("SELECT count(*) FROM users WHERE city = 'here'") == 1000, (
+        "the body ran although there was no traffic"
+    )
     monkeypatch.delenv("DATABASE_URL")
     assert main(["xray", "--traffic", "users", "current"]) == 1
     assert "set DATABASE_URL" in capsys.readouterr().err
@@ -96,8 +98,13 @@ def test_two_ways_lie_side_by_side(stage):
     assert "&lt;down&gt;" in table._repr_mimebundle_()["text/html"]
 
     longest = max(felt[0].worst_read_ms, felt[1].worst_read_ms)
-    rows = dict((line.split(" | ")[0], line.split(" | ")[1:]) for line in str(compare({"both": felt}, rows_wrong=[1200])).splitlines())
-    assert rows["longest read stall"] == [milliseconds(longest)], "a way of several releases is as bad as the worst of them"
+    rows = dict(
+        (line.split(" | ")[0], line.split(" | ")[1:])
+        for line in str(compare({"both": felt}, rows_wrong=[1200])).splitlines()
+    )
+    assert rows["longest read stall"] == [milliseconds(longest)], (
+        "a way of several releases is as bad as the worst of them"
+    )
     assert rows["rows wrong"] == ["1,200"]
     with pytest.raises(UserError, match="2 ways and 1 numbers of rows_wrong. Give one for each way."):
         compare({"up": felt[0], "down": felt[1]}, rows_wrong=[0])

@@ -36,7 +36,9 @@ def the_column_is_there(db: Graded) -> None:
         )
     invented = db.rows("SELECT count(*), phone FROM users WHERE phone <> '' GROUP BY phone LIMIT 1")
     for count, phone in invented:
-        raise NotYet(f"{count} users that were there before have the phone {phone!r}, not an empty one, and nobody has told us one.")
+        raise NotYet(
+            f"{count} users that were there before have the phone {phone!r}, not an empty one, and nobody has told us one."
+        )
 
 
 def both_versions_sign_people_up(db: Graded) -> None:

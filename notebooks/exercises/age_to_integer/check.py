@@ -17,7 +17,9 @@ def check(db: Graded) -> None:
     if columns["age_int"].type != "integer":
         raise NotYet(f"users.age_int is {columns['age_int'].type}; new code expects integer.")
     if "age" not in columns or columns["age"].type != "character varying(20)":
-        raise NotYet("users.age is not what it was, character varying(20). Old code still reads and writes it: leave it as it is.")
+        raise NotYet(
+            "users.age is not what it was, character varying(20). Old code still reads and writes it: leave it as it is."
+        )
     if not columns["age_int"].nullable:
         raise NotYet("users.age_int is NOT NULL: a user who typed something else than a number has none.")
     what_was_typed(db)
@@ -30,7 +32,7 @@ def check(db: Graded) -> None:
 def no_rewrite(db: Graded) -> None:
     if any("public.users" in statement.rewrote for statement in db.trace.statements):
         raise NotYet(
-            "the server wrote the whole table users anew (x-ray's \"rewrote\") under AccessExclusiveLock: nobody could read or write "
+            'the server wrote the whole table users anew (x-ray\'s "rewrote") under AccessExclusiveLock: nobody could read or write '
             "meanwhile. A nullable column beside the first needs none of that: a trigger and a backfill fill it."
         )
 
@@ -43,16 +45,22 @@ def what_was_typed(db: Graded) -> None:
                 f"user {id} had typed {age!r}, and users.age says {now.get(id)!r} now: the migration took away what was typed. "
                 "Nobody can be asked again who is not known."
             )
-    changed = db.value(f"SELECT count(*) FROM users WHERE id <> ALL(%s) AND age IS DISTINCT FROM {AGE}::text", list(TYPED))
+    changed = db.value(
+        f"SELECT count(*) FROM users WHERE id <> ALL(%s) AND age IS DISTINCT FROM {AGE}::text", list(TYPED)
+    )
     if changed:
         raise NotYet(f"users.age of {changed} users is another one than before the upgrade; old code still reads it.")
 
 
 def numbers(db: Graded) -> None:
-    invented = db.rows("SELECT id, age_int FROM users WHERE id = ANY(%s) AND age_int IS NOT NULL ORDER BY id", list(NOT_A_NUMBER))
+    invented = db.rows(
+        "SELECT id, age_int FROM users WHERE id = ANY(%s) AND age_int IS NOT NULL ORDER BY id", list(NOT_A_NUMBER)
+    )
     if invented:
         told = ", ".join(f"{NOT_A_NUMBER[id]!r} became {number}" for id, number in invented)
-        raise NotYet(f"{told}: nobody typed these numbers. What is not a whole number stays NULL in age_int and is reported.")
+        raise NotYet(
+            f"{told}: nobody typed these numbers. What is not a whole number stays NULL in age_int and is reported."
+        )
     left = db.value("SELECT count(*) FROM users WHERE id <> ALL(%s) AND age_int IS NULL", list(TYPED))
     if left:
         raise NotYet(f"{left} users with an age like '42' have no number in age_int: the backfill did not reach them.")
@@ -93,11 +101,17 @@ def old_and_new_code(db: Graded) -> None:
         )
     for age in ("7", "103"):
         if db.value(signs_up, age) != int(age):
-            raise NotYet(f"a user whom old code signed up, aged {age!r}, has no number: a whole number may have one digit, or three.")
+            raise NotYet(
+                f"a user whom old code signed up, aged {age!r}, has no number: a whole number may have one digit, or three."
+            )
     if db.value("UPDATE users SET age = '34'::varchar WHERE id = 1 RETURNING age_int") != 34:
-        raise NotYet("when old code changes an age that is there to '34', age_int keeps the old number: the trigger is for INSERT only.")
+        raise NotYet(
+            "when old code changes an age that is there to '34', age_int keeps the old number: the trigger is for INSERT only."
+        )
     if db.value("UPDATE users SET age = 'unknown'::varchar WHERE id = 1 RETURNING age_int") is not None:
-        raise NotYet("when old code changes an age to 'unknown', age_int keeps the number that was there: it is no longer true.")
+        raise NotYet(
+            "when old code changes an age to 'unknown', age_int keeps the number that was there: it is no longer true."
+        )
 
 
 def locks(db: Graded) -> None:
@@ -112,7 +126,11 @@ def locks(db: Graded) -> None:
             "the commit. Let that transaction end first: an autocommit_block, or a revision of its own."
         )
     for transaction in db.trace.transactions:
-        held = [one for one in transaction.held if one.relation == "public.users" and one.blocks in ("writes", "reads and writes")]
+        held = [
+            one
+            for one in transaction.held
+            if one.relation == "public.users" and one.blocks in ("writes", "reads and writes")
+        ]
         written = sum(statement.rows or 0 for statement in transaction.statements if statement.revision != GIVEN)
         if held and written > MOST:
             raise NotYet(
@@ -123,7 +141,9 @@ def locks(db: Graded) -> None:
 
 def explain(error) -> str | None:
     if error.sqlstate == "22003":
-        return "This one has digits alone, and more of them than an integer takes: let the guard limit their number too."
+        return (
+            "This one has digits alone, and more of them than an integer takes: let the guard limit their number too."
+        )
     if error.sqlstate == "22P02":
         return "A cast ends at the first value that it can't take, and not all that people typed is a number: cast what matches a pattern."
     return None

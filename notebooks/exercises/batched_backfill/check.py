@@ -16,13 +16,19 @@ def check(db: Graded) -> None:
     left = db.value("SELECT count(*) FROM orders WHERE status = 'complete'")
     if left:
         raise NotYet(f"{left} orders still have the status complete. The last batch must reach the highest id.")
-    typed = db.rows("SELECT DISTINCT quote_literal(status) FROM orders WHERE lower(trim(status)) = 'complete' ORDER BY 1")
+    typed = db.rows(
+        "SELECT DISTINCT quote_literal(status) FROM orders WHERE lower(trim(status)) = 'complete' ORDER BY 1"
+    )
     if typed:
         words = " and ".join(word for (word,) in typed)
-        raise NotYet(f"orders that were typed by hand still say {words}. New code knows completed, and nothing that looks like it.")
+        raise NotYet(
+            f"orders that were typed by hand still say {words}. New code knows completed, and nothing that looks like it."
+        )
     other = db.value(f"SELECT count(*) FROM orders WHERE status <> {RIGHT}")
     if other:
-        raise NotYet(f"{other} orders that were not finished have another status than before: the WHERE takes too much.")
+        raise NotYet(
+            f"{other} orders that were not finished have another status than before: the WHERE takes too much."
+        )
     together = db.written_together("orders")
     if together > MOST:
         raise NotYet(
@@ -75,7 +81,9 @@ def beside_a_slow_buyer(db: Graded) -> float:
     try:
         return db.upgrade_beside_writers(buy.format(SLOW), buy.format(4))[1]
     except AlembicError:
-        return 0.0  # it gave up waiting, which a backfill may; what it had committed stays, and a second run does the rest
+        return (
+            0.0  # it gave up waiting, which a backfill may; what it had committed stays, and a second run does the rest
+        )
     finally:
         db.alembic("upgrade", "head")
 

@@ -13,7 +13,9 @@ EXCEPTION WHEN check_violation THEN NULL; END $$"""
 
 def check(db: Graded) -> None:
     if db.refusal(WRITE, "complete"):
-        raise NotYet("old code, which writes complete until its last server is gone, gets an error now. Take both words.")
+        raise NotYet(
+            "old code, which writes complete until its last server is gone, gets an error now. Take both words."
+        )
     if db.refusal(WRITE, "completed"):
         raise NotYet("new code can't write completed yet: the check refuses it.")
     for word in ("pending", "processing", "cancelled"):
@@ -21,7 +23,9 @@ def check(db: Graded) -> None:
             raise NotYet(f"orders refuses {word} now, which it took before.")
     moved = db.value("SELECT count(*) FROM orders WHERE status = 'completed'")
     if moved:
-        raise NotYet(f"{moved} orders have lost the word that old code asks for: while it runs, their rows keep complete.")
+        raise NotYet(
+            f"{moved} orders have lost the word that old code asks for: while it runs, their rows keep complete."
+        )
     if not db.refusal(WRITE, "lost"):
         raise NotYet("orders takes the status 'lost': no check is left that knows the words.")
     for word in ("Complete", "completely", "complete ", "completed ", " completed", "completedly", ""):
@@ -34,7 +38,7 @@ def check(db: Graded) -> None:
         )
     if scanned_under_a_lock(db):
         raise NotYet(
-            "the server read all orders under AccessExclusiveLock (x-ray's \"scanned\"), while readers and writers waited. "
+            'the server read all orders under AccessExclusiveLock (x-ray\'s "scanned"), while readers and writers waited. '
             "Let the check come NOT VALID, and prove it in a later transaction."
         )
     at_every_step(db)
@@ -70,11 +74,15 @@ def at_every_step(db: Graded) -> None:
     steps = [revision.revision for revision in reversed(db.revisions()) if revision.revision != GIVEN]
     db.alembic("downgrade", GIVEN)
     if not db.refusal(WRITE, "lost") or "ck_orders_status" not in snapshot(db.session).tables["orders"].constraints:
-        raise NotYet(f"downgrade() ran, and does not lead back to {GIVEN}: ck_orders_status is gone, with the four words that it let in.")
+        raise NotYet(
+            f"downgrade() ran, and does not lead back to {GIVEN}: ck_orders_status is gone, with the four words that it let in."
+        )
     for step in steps:
         db.alembic("upgrade", step)
         if not db.refusal(WRITE, "lost"):
-            raise NotYet(f"after {step}, orders takes the status 'lost': for a while anything was let in. Let the new check come before the old one goes.")
+            raise NotYet(
+                f"after {step}, orders takes the status 'lost': for a while anything was let in. Let the new check come before the old one goes."
+            )
         if db.refusal(WRITE, "complete"):
             raise NotYet(f"after {step}, orders refuses complete for a while: old code gets errors.")
 

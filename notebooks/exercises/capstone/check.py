@@ -6,7 +6,17 @@ from contextlib import suppress
 
 import psycopg
 
-from migration_lab.grading import AlembicError, Graded, NotYet, Trace, Traffic, Transaction, WRITER_STAYS, diff, snapshot
+from migration_lab.grading import (
+    AlembicError,
+    Graded,
+    NotYet,
+    Trace,
+    Traffic,
+    Transaction,
+    WRITER_STAYS,
+    diff,
+    snapshot,
+)
 
 STATE, DATA, STALLS, BACK = "State, on Thursday", "Data", "Stalls", "The way back"
 GIVEN = "0004_busy_day"
@@ -74,7 +84,11 @@ def check(db: Graded) -> str:
     except AlembicError as error:
         part = BACK if "downgrade" in error.trace.command else STALLS
         why = WHY.get(error.sqlstate, "")
-        page.add(part, False, f"`alembic {error.trace.command}` failed, and nothing further was tried: {error.sentence}.{why}")
+        page.add(
+            part,
+            False,
+            f"`alembic {error.trace.command}` failed, and nothing further was tried: {error.sentence}.{why}",
+        )
     if not all(map(page.holds, page.parts)):
         raise NotYet(str(page))
     return str(page)
@@ -113,7 +127,10 @@ def goal(db: Graded, page: Page) -> None:
     cents(db, say)
     for name, constraint in db.schema.tables["orders"].constraints.items():
         if not constraint.validated:
-            say(False, f"{name} is NOT VALID (pg_constraint.convalidated is false): it says nothing of the orders that were there before.")
+            say(
+                False,
+                f"{name} is NOT VALID (pg_constraint.convalidated is false): it says nothing of the orders that were there before.",
+            )
     support_list(db, say)
 
 
@@ -131,9 +148,16 @@ def currency(db: Graded, say) -> None:
         if refused := db.refusal(insert.format(", currency", f", '{abroad}'")):
             say(False, f"an order in {abroad!r} is refused: {refused.diag.message_primary}.")
             break
-    taken = [word for word in ("euro", "eur", "EU", "", "EURO", "12A", "$$$") if not db.refusal(insert.format(", currency", f", '{word}'"))]
+    taken = [
+        word
+        for word in ("euro", "eur", "EU", "", "EURO", "12A", "$$$")
+        if not db.refusal(insert.format(", currency", f", '{word}'"))
+    ]
     if taken:
-        say(False, f"a currency of {taken[0]!r} was taken: three capital letters, and nothing else, is what everybody can read.")
+        say(
+            False,
+            f"a currency of {taken[0]!r} was taken: three capital letters, and nothing else, is what everybody can read.",
+        )
     else:
         say(True, "currency: 'EUR' where nobody says it, 'USD' where they do, and 'euro' is refused.")
 
@@ -145,7 +169,10 @@ def cents(db: Graded, say) -> None:
         say(False, f"an order of {most:,} cents, which total could hold, is refused: {refused.diag.message_primary}.")
     half = "INSERT INTO orders (user_id, total_cents) VALUES (1, 1999.5) RETURNING total_cents"
     if not db.refusal(half) and (kept := db.value(half)) % 1:
-        say(False, f"total_cents keeps {kept}: the invoice service wants whole cents, and a type without decimals has no others.")
+        say(
+            False,
+            f"total_cents keeps {kept}: the invoice service wants whole cents, and a type without decimals has no others.",
+        )
     other = db.value(f"SELECT count(*) FROM orders WHERE total_cents IS DISTINCT FROM {CENTS}")
     if other:
         say(False, f"{other:,} orders have other cents than their total had.")
@@ -168,20 +195,30 @@ def support_list(db: Graded, say) -> None:
     scan = next(node for node in nodes if "Scan" in node["Node Type"])
     way = scan.get("Index Name", "the whole table")
     if sorts:
-        say(False, f"support's list reads {way}, and then comes a {sorts}: it reads more orders than the twenty that it shows.")
+        say(
+            False,
+            f"support's list reads {way}, and then comes a {sorts}: it reads more orders than the twenty that it shows.",
+        )
     elif "status" in scan.get("Filter", "") or "user_id" in scan.get("Filter", ""):
-        say(False, f"support's list reads {way} and throws orders away (Filter in the plan). Put first what it compares with =.")
+        say(
+            False,
+            f"support's list reads {way} and throws orders away (Filter in the plan). Put first what it compares with =.",
+        )
     else:
         say(True, f"support's list: an {scan['Node Type']} of {way}, in its order.")
     for name, index in db.schema.tables["orders"].indexes.items():
         if not index.valid:
-            say(False, f"{name} is INVALID (pg_index.indisvalid is false): no query uses it, and writes may pay for it.")
+            say(
+                False, f"{name} is INVALID (pg_index.indisvalid is false): no query uses it, and writes may pay for it."
+            )
 
 
 def back_to_monday(db: Graded, page: Page) -> None:
     db.alembic("downgrade", GIVEN)
     if "total" not in snapshot(db.session).tables["orders"].columns:
-        page.add(BACK, False, "`alembic downgrade` ran, and orders has no total after it: old code can't run on Friday.")
+        page.add(
+            BACK, False, "`alembic downgrade` ran, and orders has no total after it: old code can't run on Friday."
+        )
         raise NotYet(str(page))
     lost = db.value(f"SELECT count(*) FROM orders WHERE total * 100 IS DISTINCT FROM {CENTS}")
     if lost:
@@ -215,7 +252,11 @@ def first_release(db: Graded, page: Page, tuesday: list[str]) -> tuple[list[Trac
     together = db.written_together("orders", began)
     rewritten = any(ORDERS in statement.rewrote for trace in traces for statement in trace.statements)
     if together > MOST and not rewritten:
-        page.add(STALLS, False, f"{together:,} orders were written in one transaction: who wants one of them waits for the last.")
+        page.add(
+            STALLS,
+            False,
+            f"{together:,} orders were written in one transaction: who wants one of them waits for the last.",
+        )
     for revision, why in refused.items():
         page.add(DATA, False, f"old code could not write after {revision}: {why}.")
     felt(page, "Tuesday", "old code", traffic)
@@ -235,7 +276,9 @@ def both_releases(db: Graded, page: Page, written: dict[int, int]) -> None:
         gone = " and ".join(sorted({"total", "total_cents"} - set(columns)))
         page.add(DATA, False, f"from Tuesday to Thursday orders has no {gone}, which one of the two versions reads.")
         return
-    wrong = [key for key, price in written.items() if db.value("SELECT total_cents FROM orders WHERE id = %s", key) != price]
+    wrong = [
+        key for key, price in written.items() if db.value("SELECT total_cents FROM orders WHERE id = %s", key) != price
+    ]
     if wrong:
         found = db.rows("SELECT id, total, total_cents FROM orders WHERE id = %s", wrong[0])[0]
         page.add(
@@ -251,7 +294,11 @@ def both_releases(db: Graded, page: Page, written: dict[int, int]) -> None:
     if drift > len(wrong):
         page.add(DATA, False, f"{drift:,} orders have one amount in total and another one in total_cents.")
     if not page.parts[DATA]:
-        page.add(DATA, True, f"old code wrote {len(written)} orders between the revisions, new code two: each reads the other's.")
+        page.add(
+            DATA,
+            True,
+            f"old code wrote {len(written)} orders between the revisions, new code two: each reads the other's.",
+        )
 
 
 def new_code_fault(db: Graded) -> str | None:
@@ -310,13 +357,26 @@ def stalls(traces: list[Trace], page: Page) -> None:
                 for verb in ("rewrote", "scanned"):
                     if ORDERS in getattr(statement, verb):
                         did = "rewrote orders" if verb == "rewrote" else "read every order to verify it"
-                        page.add(STALLS, False, f"`{' '.join(statement.sql.split())}` {did}, and {blocks} waited for its end.")
+                        page.add(
+                            STALLS,
+                            False,
+                            f"`{' '.join(statement.sql.split())}` {did}, and {blocks} waited for its end.",
+                        )
                 if statement.built and blocks == "writes":
                     page.add(STALLS, False, f"{statement.built[0]} was built while no order could be written.")
     if page.holds(STALLS):
-        held = [one.ms for transaction in transactions for one in transaction.held if one.relation == ORDERS and "reads" in one.blocks]
+        held = [
+            one.ms
+            for transaction in transactions
+            for one in transaction.held
+            if one.relation == ORDERS and "reads" in one.blocks
+        ]
         longest = f", at the longest for {max(held):,.0f} ms" if held else ""
-        page.add(STALLS, True, f"orders was shut to readers in {len(held)} transactions{longest}; nothing was read or written meanwhile.")
+        page.add(
+            STALLS,
+            True,
+            f"orders was shut to readers in {len(held)} transactions{longest}; nothing was read or written meanwhile.",
+        )
 
 
 def blocked(transaction: Transaction) -> str | None:
@@ -344,7 +404,11 @@ def way_back(db: Graded, page: Page, tuesday: str) -> None:
     if not page.parts[BACK] and (fault := new_code_fault(db)):
         page.add(BACK, False, f"Thursday taken back, {fault}.")
     if drift := db.value("SELECT count(*) FROM orders WHERE total_cents IS DISTINCT FROM total * 100"):
-        page.add(BACK, False, f"Thursday taken back, {drift:,} orders have one amount in total and another one in total_cents.")
+        page.add(
+            BACK,
+            False,
+            f"Thursday taken back, {drift:,} orders have one amount in total and another one in total_cents.",
+        )
     db.alembic("downgrade", db.start_revision)
     if left := diff(db.start, snapshot(db.session)):
         page.add(BACK, False, f"all taken back, the start is not reached: {left[0]}.")
@@ -352,7 +416,11 @@ def way_back(db: Graded, page: Page, tuesday: str) -> None:
     if left := diff(goal, snapshot(db.session)):
         page.add(BACK, False, f"once more forward leads elsewhere: {left[0]}.")
     if not page.parts[BACK]:
-        page.add(BACK, True, "Thursday taken back, every order has its total, and old code works; all taken back, and forward: no difference.")
+        page.add(
+            BACK,
+            True,
+            "Thursday taken back, every order has its total, and old code works; all taken back, and forward: no difference.",
+        )
 
 
 def explain(error: AlembicError) -> str | None:

@@ -12,9 +12,13 @@ def check(db: Graded) -> None:
     if "full_name" not in columns:
         raise NotYet("full_name is gone, and new code reads nothing else. It is the old column, name, that has to go.")
     if "name" in columns:
-        raise NotYet("users still has the column name: the next one who reads the table can't know which of the two is right.")
+        raise NotYet(
+            "users still has the column name: the next one who reads the table can't know which of the two is right."
+        )
     if refused := db.refusal(SIGN_UP):
-        raise NotYet(f"new code can't sign anybody up: {refused.diag.message_primary}. Something still looks for the old column.")
+        raise NotYet(
+            f"new code can't sign anybody up: {refused.diag.message_primary}. Something still looks for the old column."
+        )
     if columns["full_name"].nullable:
         raise NotYet("users.full_name allows NULL now (pg_attribute.attnotnull is false); every user has a name.")
     if left := [name for name in db.schema.functions if name not in db.start.functions]:
@@ -30,10 +34,14 @@ def down_again(db: Graded) -> None:
         db.alembic("downgrade", EXPANDED)
     except AlembicError as error:
         raise NotYet(f"with what new code wrote meanwhile, the downgrade failed: {error.sentence}.") from None
-    if not db.rows("SELECT 1 FROM pg_attribute WHERE attrelid = 'users'::regclass AND attname = 'name' AND NOT attisdropped"):
+    if not db.rows(
+        "SELECT 1 FROM pg_attribute WHERE attrelid = 'users'::regclass AND attname = 'name' AND NOT attisdropped"
+    ):
         raise NotYet("the downgrade gave old code no column name, and old code reads nothing else.")
     if "full_name" not in snapshot(db.session).tables["users"].columns:
-        raise NotYet("the downgrade took full_name away, and new code, still at work, reads nothing else. Both columns stand after it, as before.")
+        raise NotYet(
+            "the downgrade took full_name away, and new code, still at work, reads nothing else. Both columns stand after it, as before."
+        )
     without = db.value("SELECT count(*) FROM users WHERE name IS NULL")
     if without:
         raise NotYet(f"{without} users have no name after the downgrade. full_name knows them all: give them back.")
@@ -41,13 +49,17 @@ def down_again(db: Graded) -> None:
         raise NotYet("after the downgrade, name is not what full_name says.")
     followed = db.value("UPDATE users SET name = 'Ben Miller' WHERE id = 2 RETURNING full_name")
     if followed != "Ben Miller":
-        raise NotYet("after the downgrade old code wrote a name, and full_name did not follow: the trigger has to come back too.")
+        raise NotYet(
+            "after the downgrade old code wrote a name, and full_name did not follow: the trigger has to come back too."
+        )
     if refused := db.refusal(OLD_SIGN_UP):
         raise NotYet(f"after the downgrade old code can't sign anybody up: {refused.diag.message_primary}.")
     if db.value(OLD_SIGN_UP) != "Ali Reed":
         raise NotYet("after the downgrade old code signed somebody up, and their full_name is another than their name.")
     if db.value("UPDATE users SET full_name = 'Cy Moss' WHERE id = 2 RETURNING name") != "Cy Moss":
-        raise NotYet("after the downgrade new code, still at work, wrote a full_name, and old readers see the name of before.")
+        raise NotYet(
+            "after the downgrade new code, still at work, wrote a full_name, and old readers see the name of before."
+        )
     db.session.execute("DELETE FROM users WHERE email = 'noor@example.com'")
     db.alembic("upgrade", "head")
 

@@ -11,9 +11,13 @@ NEW = "INSERT INTO orders (user_id, total, delivery) VALUES (1, 9.99, 'locker')"
 def check(db: Graded) -> None:
     column = db.schema.tables["orders"].columns.get("delivery")
     if column is None:
-        raise NotYet("orders has no column delivery any more, which old code reads. The column stays; its type gets a value.")
+        raise NotYet(
+            "orders has no column delivery any more, which old code reads. The column stays; its type gets a value."
+        )
     if column.type != "delivery":
-        raise NotYet(f"orders.delivery is {column.type} now, and takes values that no one has agreed on. Leave it of the type delivery.")
+        raise NotYet(
+            f"orders.delivery is {column.type} now, and takes values that no one has agreed on. Leave it of the type delivery."
+        )
     if any("public.orders" in statement.rewrote for statement in db.trace.statements):
         raise NotYet(
             "x-ray saw that the migration wrote the whole table anew, with reads and writes shut out. "
@@ -31,7 +35,9 @@ def check(db: Graded) -> None:
     if missing := ASKED - using:
         raise NotYet(f"order {min(missing)} is not delivered to a locker: all of the orders 1 to 10 are to be.")
     if using != ASKED:
-        raise NotYet(f"{len(using)} orders have locker, and they are other orders than 1 to 10. Those were asked for, and no more.")
+        raise NotYet(
+            f"{len(using)} orders have locker, and they are other orders than 1 to 10. Those were asked for, and no more."
+        )
     if db.value("SELECT count(*) FROM orders WHERE id > 10 AND delivery <> 'post'"):
         raise NotYet("orders after the tenth are not delivered by post any more: their delivery was to stay as it was.")
 

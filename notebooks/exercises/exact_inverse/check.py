@@ -56,7 +56,9 @@ def down(db: Graded) -> None:
         if error.sqlstate == "2BP01":
             meaning = "What is in use can't be dropped: go the way back in reverse, the last thing made first."
             if "DETAIL: default value" in error.sentence:
-                meaning = "The column has its old type, but its default was cast along: drop that first, as upgrade() does."
+                meaning = (
+                    "The column has its old type, but its default was cast along: drop that first, as upgrade() does."
+                )
         raise NotYet(f"`alembic downgrade` failed.\n{quoted(error)}\n  {meaning}") from None
 
 

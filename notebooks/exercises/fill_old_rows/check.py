@@ -29,7 +29,9 @@ def check(db: Graded) -> None:
     if db.value(OLD_CODE) != "EUR":
         raise NotYet("a product that old code adds gets no EUR: the column has no such server_default.")
     if column.nullable:
-        raise NotYet("products.currency allows NULL (pg_attribute.attnotnull is false): a price without a currency could come in.")
+        raise NotYet(
+            "products.currency allows NULL (pg_attribute.attnotnull is false): a price without a currency could come in."
+        )
     written = db.rows_written("products")
     if written:
         raise NotYet(

@@ -33,7 +33,9 @@ def check(db: Graded) -> None:
     if table.columns["name"].nullable:
         raise NotYet("example_items.name allows NULL, and an item without a name would slip in: nullable=False.")
     if key.name != "pk_example_items":
-        raise NotYet(f"the primary key is called {key.name}, not pk_example_items: a later migration has to name what it changes.")
+        raise NotYet(
+            f"the primary key is called {key.name}, not pk_example_items: a later migration has to name what it changes."
+        )
 
 
 def explain(error) -> str | None:

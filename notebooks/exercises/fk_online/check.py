@@ -44,7 +44,9 @@ def nobody_waited_for_a_scan(db: Graded) -> None:
     for transaction in db.trace.transactions:
         if "0004_reviews" in transaction.revisions:
             continue
-        blocked = {held.relation: held for held in transaction.held if held.relation in TABLES and "writes" in held.blocks}
+        blocked = {
+            held.relation: held for held in transaction.held if held.relation in TABLES and "writes" in held.blocks
+        }
         if not blocked:
             continue
         names = " and ".join(sorted(name.removeprefix("public.") for name in blocked))

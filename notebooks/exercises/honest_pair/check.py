@@ -33,11 +33,15 @@ def rows(db: Graded) -> None:
         " AND deleted_at IS DISTINCT FROM timestamptz '2025-11-03 12:00:00+00'"
     )
     if lost:
-        raise NotYet(f"{lost} products that agreed with themselves have lost the time of their deletion. Mend only the others.")
+        raise NotYet(
+            f"{lost} products that agreed with themselves have lost the time of their deletion. Mend only the others."
+        )
     torn = db.value("SELECT count(*) FROM products WHERE is_deleted <> (deleted_at IS NOT NULL)")
     if torn:
         raise NotYet(f"{torn} products still contradict themselves. A rule that is NOT VALID looks at new rows only.")
-    invented = db.value("SELECT count(*) FROM products WHERE id <= 7 AND deleted_at NOT BETWEEN now() - interval '1 hour' AND now()")
+    invented = db.value(
+        "SELECT count(*) FROM products WHERE id <= 7 AND deleted_at NOT BETWEEN now() - interval '1 hour' AND now()"
+    )
     if invented:
         raise NotYet(
             f"{invented} products have a time of deletion that never happened. "
@@ -85,7 +89,9 @@ def way_back(db: Graded) -> None:
         if RULE in snapshot(db.session).tables["products"].constraints:
             raise NotYet(f"{RULE} is still there after the downgrade: downgrade() takes back what upgrade() did.")
         if db.value("SELECT count(*) FROM products WHERE id BETWEEN 8 AND 50 AND deleted_at IS NULL"):
-            raise NotYet("the downgrade took the time of deletion from products that had one. It takes the rule away, and no more.")
+            raise NotYet(
+                "the downgrade took the time of deletion from products that had one. It takes the rule away, and no more."
+            )
         db.alembic("upgrade", "head")
     except AlembicError as error:
         quoted = "\n".join(f"  {line}" for line in str(error).splitlines())

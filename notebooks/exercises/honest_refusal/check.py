@@ -60,7 +60,11 @@ def refused(db: Graded, error: AlembicError, users: list, version: str) -> None:
             f"the downgrade refuses, as it may, but does not say why:\n{quoted(error)}\n"
             "  Somebody reads it at three in the morning. Name what is lost, the age, and what to do instead."
         )
-    if not re.search(r"restor|back-?up|forward|instead|revision|dump|snapshot|recover|replica|\bask\b|contact", error.sentence, re.IGNORECASE):
+    if not re.search(
+        r"restor|back-?up|forward|instead|revision|dump|snapshot|recover|replica|\bask\b|contact",
+        error.sentence,
+        re.IGNORECASE,
+    ):
         raise NotYet(
             f"the downgrade refuses and says that the ages are lost, but not what to do instead:\n{quoted(error)}\n"
             "  Restore them from a backup? Go forward? Whoever reads it has to do something."

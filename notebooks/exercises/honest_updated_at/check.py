@@ -42,9 +42,13 @@ def updates(db: Graded, column, name: str, value: str) -> None:
     before = db.value(f"SELECT {name} FROM orders WHERE id = 1")
     rows, after, fresh = after_update(db, f"SET {name} = {value}", name)
     if not rows:
-        raise NotYet("the UPDATE touched no row: the trigger's function returned NULL, which means: leave this row out. RETURN NEW.")
+        raise NotYet(
+            "the UPDATE touched no row: the trigger's function returned NULL, which means: leave this row out. RETURN NEW."
+        )
     if before == after:
-        raise NotYet(f"after {statement} the new {name} was not stored: a BEFORE trigger writes what its function returns. RETURN NEW.")
+        raise NotYet(
+            f"after {statement} the new {name} was not stored: a BEFORE trigger writes what its function returns. RETURN NEW."
+        )
     if not fresh:
         raise NotYet(f"{statement} did not change updated_at. {why_not(db, column)}")
 
@@ -97,7 +101,9 @@ def why_not(db: Graded, column) -> str:
 def dictated(db: Graded) -> None:
     *_, fresh = after_update(db, "SET updated_at = '1999-12-31 00:00:00+00'", "status")
     if not fresh:
-        raise NotYet("updated_at could be dictated: an UPDATE that set it to 1999 was believed. The clock decides, not the client.")
+        raise NotYet(
+            "updated_at could be dictated: an UPDATE that set it to 1999 was believed. The clock decides, not the client."
+        )
 
 
 def zones(db: Graded) -> None:

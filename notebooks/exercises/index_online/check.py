@@ -16,7 +16,9 @@ def check(db: Graded) -> None:
     if index.columns != ("created_at",):
         raise NotYet(f"{INDEX} is on ({', '.join(index.columns)}), not (created_at): the query by date can't use it.")
     if index.unique or index.predicate or " USING btree " not in index.definition:
-        raise NotYet(f"a plain index on created_at was asked for, of every order and in its order, and this is another: {index.definition}.")
+        raise NotYet(
+            f"a plain index on created_at was asked for, of every order and in its order, and this is another: {index.definition}."
+        )
     worst = db.trace.strongest("orders")
     if worst and worst.blocks in ("writes", "reads and writes"):
         raise NotYet(f"x-ray saw {worst.mode} on orders, which blocks {worst.blocks}: {why(db)}.")

@@ -141,4 +141,6 @@ def one_more(db: Graded, name: str, content: str) -> Iterator[None]:
         file.unlink()
 
 
-PASSED = "readers hardly noticed, the migration came through when the report was gone, and a real error comes out at once."
+PASSED = (
+    "readers hardly noticed, the migration came through when the report was gone, and a real error comes out at once."
+)

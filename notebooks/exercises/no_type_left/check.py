@@ -9,15 +9,21 @@ PARCEL = "INSERT INTO parcels (id, size) VALUES (7, 'small')"
 
 def check(db: Graded) -> None:
     if "returns" not in db.schema.tables:
-        raise NotYet("there is no table returns after the upgrade. upgrade() was right as it stood: the task is downgrade().")
+        raise NotYet(
+            "there is no table returns after the upgrade. upgrade() was right as it stood: the task is downgrade()."
+        )
     refused = db.refusal(RETURN)
     if refused:
-        raise NotYet(f"returns does not take a return that came late: {refused.diag.message_primary}. upgrade() was right as it stood.")
+        raise NotYet(
+            f"returns does not take a return that came late: {refused.diag.message_primary}. upgrade() was right as it stood."
+        )
     go_down(db)
     parcels_still_work(db)
     left = snapshot(db.session)
     if "returns" in left.tables:
-        raise NotYet("after the downgrade the table returns is still there. downgrade() takes back all that upgrade() made.")
+        raise NotYet(
+            "after the downgrade the table returns is still there. downgrade() takes back all that upgrade() made."
+        )
     kept = "return_reason" in left.types
     try:
         db.alembic("upgrade", "head")
@@ -25,7 +31,9 @@ def check(db: Graded) -> None:
         why = "drop_table left the type return_reason standing" if kept else "something of the first is still there"
         raise NotYet(f"the second upgrade fails ({error.sentence}): {why}.") from None
     if kept:
-        raise NotYet("after the downgrade the type return_reason is still there. upgrade() made it, so downgrade() drops it.")
+        raise NotYet(
+            "after the downgrade the type return_reason is still there. upgrade() made it, so downgrade() drops it."
+        )
     if changes := diff(db.schema, snapshot(db.session)):
         raise NotYet(f"the second upgrade leads elsewhere than the first: {changes[0]}.")
 

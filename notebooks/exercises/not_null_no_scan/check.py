@@ -17,7 +17,9 @@ def check(db: Graded) -> None:
             "It holds new rows to the rule and proves nothing of the old ones."
         )
     if db.schema.tables["users"].columns["age"].nullable:
-        raise NotYet("users.age still allows NULL (pg_attribute.attnotnull is false): the column itself should be NOT NULL.")
+        raise NotYet(
+            "users.age still allows NULL (pg_attribute.attnotnull is false): the column itself should be NOT NULL."
+        )
     left = db.value(CHECKS)
     if left:
         raise NotYet(f"{left} has done its work and is still there: every new row is tested twice. Drop it in the end.")
@@ -47,14 +49,18 @@ def nobody_waited_for_a_scan(trace: Trace) -> None:
                         "transaction had taken. A lock is held until the commit: end the transaction before the scan."
                     )
                 if EXCLUSIVE in one.locks:
-                    raise NotYet(f"the server verified users under AccessExclusiveLock, and readers waited for it: {why(proved)}.")
+                    raise NotYet(
+                        f"the server verified users under AccessExclusiveLock, and readers waited for it: {why(proved)}."
+                    )
                 proved = True
             locked = locked or EXCLUSIVE in one.locks
 
 
 def why(proved: bool) -> str:
     if proved:
-        return "the proof went before it was used. In one command, DROP CONSTRAINT comes before SET NOT NULL; make it two"
+        return (
+            "the proof went before it was used. In one command, DROP CONSTRAINT comes before SET NOT NULL; make it two"
+        )
     return "there was no proof yet that no age is NULL. A valid CHECK is one"
 
 

@@ -38,7 +38,9 @@ def check(db: Graded) -> None:
 
 def beside_a_slow_writer(db: Graded, kept: str, other: str) -> None:
     """While one parent is kept busy, the other one must be free (x-ray does not see what an autocommitted statement held)."""
-    waited = db.upgrade_beside_writers(f"UPDATE {kept} SET id = id WHERE id = 1", f"UPDATE {other} SET id = id WHERE id = 1")[1]
+    waited = db.upgrade_beside_writers(
+        f"UPDATE {kept} SET id = id WHERE id = 1", f"UPDATE {other} SET id = id WHERE id = 1"
+    )[1]
     if waited > 1:
         raise NotYet(
             f"a writer of {other} waited {waited:.1f} s, because somebody else was writing to {kept}: one statement locked "
@@ -59,13 +61,19 @@ def key_has_its_name(items: Table) -> None:
 
 def foreign_key_stands(items: Table, column: str) -> None:
     parent = PARENTS[column][0]
-    key = next((one for one in items.constraints.values() if one.kind == "foreign key" and one.columns == (column,)), None)
+    key = next(
+        (one for one in items.constraints.values() if one.kind == "foreign key" and one.columns == (column,)), None
+    )
     if key is None:
-        raise NotYet(f"order_items.{column} has no foreign key: an item could be of a row of {parent} that does not exist.")
+        raise NotYet(
+            f"order_items.{column} has no foreign key: an item could be of a row of {parent} that does not exist."
+        )
     if key.referred_table.split(".")[-1] != parent:
         raise NotYet(f"the foreign key of order_items.{column} leads to {key.referred_table}, not to {parent}.")
     if not key.validated:
-        raise NotYet(f"{key.name} was never validated (pg_constraint.convalidated is false): it says nothing of older rows.")
+        raise NotYet(
+            f"{key.name} was never validated (pg_constraint.convalidated is false): it says nothing of older rows."
+        )
 
 
 def takes_what_it_should(db: Graded) -> None:
@@ -77,8 +85,12 @@ def takes_what_it_should(db: Graded) -> None:
     if refused := db.refusal(ITEM.format("(7, 7, 1, 9.99), (8, 7, 1, 9.99)")):
         raise NotYet(f"the same product in another order was refused: {refused.diag.message_primary}.")
     dime = ITEM.format("(7, 7, 1, 0.1), (7, 8, 1, 0.2)")
-    if (total := db.value(f"WITH bought AS ({dime} RETURNING unit_price) SELECT sum(unit_price) FROM bought")) != Decimal("0.3"):
-        raise NotYet(f"items for 0.10 and for 0.20 make {total}: unit_price must keep cents as they are, as NUMERIC(10, 2) does.")
+    if (
+        total := db.value(f"WITH bought AS ({dime} RETURNING unit_price) SELECT sum(unit_price) FROM bought")
+    ) != Decimal("0.3"):
+        raise NotYet(
+            f"items for 0.10 and for 0.20 make {total}: unit_price must keep cents as they are, as NUMERIC(10, 2) does."
+        )
     dearest = db.value("SELECT max(price) FROM products")
     if refused := db.refusal(ITEM.format(f"(7, 7, 1, {dearest})")):
         raise NotYet(f"an item for {dearest}, as the dearest product is, was refused: {refused.diag.message_primary}.")
@@ -89,7 +101,9 @@ def takes_what_it_should(db: Graded) -> None:
 def refuses_what_it_should(db: Graded) -> None:
     for quantity in (-5, 0):
         if db.refusal(ITEM.format(f"(7, 7, {quantity}, 9.99)")) is None:
-            raise NotYet(f"a quantity of {quantity} was taken, and an item is of one piece or more. A check on the table says so to all code.")
+            raise NotYet(
+                f"a quantity of {quantity} was taken, and an item is of one piece or more. A check on the table says so to all code."
+            )
     if db.refusal(ITEM.format("(7, 7, 1, -9.99)")) is None:
         raise NotYet("a price of -9.99 was taken. A check on the table keeps the sums honest, whoever writes.")
     for column in COLUMNS:
@@ -108,8 +122,12 @@ def follows_its_parents(db: Graded, items: Table) -> None:
             "Its items are parts of it and should go with it, ON DELETE CASCADE."
         )
     if db.refusal(f"{item}; DELETE FROM products WHERE id = 7") is None:
-        raise NotYet("a product was deleted that somebody had bought. ON DELETE RESTRICT keeps it, and the order's history.")
-    key = next(one for one in items.constraints.values() if one.kind == "foreign key" and one.columns == ("product_id",))
+        raise NotYet(
+            "a product was deleted that somebody had bought. ON DELETE RESTRICT keeps it, and the order's history."
+        )
+    key = next(
+        one for one in items.constraints.values() if one.kind == "foreign key" and one.columns == ("product_id",)
+    )
     if key.on_delete != "RESTRICT":
         raise NotYet(
             f"{key.name} has ON DELETE {key.on_delete}, and RESTRICT was asked for: it says to the reader that a product "

@@ -39,14 +39,18 @@ def nothing_is_invented(db: Graded) -> None:
                 f"and reviews takes such rows from now on. The task asks for them in {ASIDE}."
             )
         if user != was:
-            raise NotYet(f"review {row} belongs to user {user} now, who never wrote it: it was user {was}'s. A key is no reason to invent.")
+            raise NotYet(
+                f"review {row} belongs to user {user} now, who never wrote it: it was user {was}'s. A key is no reason to invent."
+            )
 
 
 def rest_is_there(db: Graded) -> None:
     now = reviews(db)
     lost = [review for review in KEPT if review not in now]
     if lost:
-        raise NotYet(f"{len(lost)} reviews that have a user are gone from reviews, or changed. Only those of nobody were in the key's way.")
+        raise NotYet(
+            f"{len(lost)} reviews that have a user are gone from reviews, or changed. Only those of nobody were in the key's way."
+        )
 
 
 def orphans_are_kept(db: Graded) -> None:
@@ -102,7 +106,9 @@ def way_back(db: Graded) -> None:
 
 def explain(error) -> str | None:
     if error.sqlstate == "23503":
-        return f"So some reviews refer to users who are not there. Deal with those rows first, then {KEY} can be proved."
+        return (
+            f"So some reviews refer to users who are not there. Deal with those rows first, then {KEY} can be proved."
+        )
     return None
 
 

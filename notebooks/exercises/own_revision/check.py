@@ -142,7 +142,9 @@ def beside_a_report(db: Graded) -> Trace:
             f"that all is well. {timeout}"
         )
     if any(one.error and "CREATE" in one.sql.upper() for one in trace.statements):
-        raise NotYet(f"{said} no longer than a timeout; then it began anew, and beside a longer report it gives up. {timeout}")
+        raise NotYet(
+            f"{said} no longer than a timeout; then it began anew, and beside a longer report it gives up. {timeout}"
+        )
     return trace
 
 
@@ -205,7 +207,9 @@ def each_step_back_is_one(db: Graded) -> None:
         db.alembic("downgrade", GIVEN)
         db.alembic("upgrade", revision)
         if left := found - with_sku(db):
-            raise NotYet(f"downgrade() ran, and example_items, back at {revision}, still has {', '.join(sorted(left))}.")
+            raise NotYet(
+                f"downgrade() ran, and example_items, back at {revision}, still has {', '.join(sorted(left))}."
+            )
         db.alembic("upgrade", "head")
 
 

@@ -20,12 +20,18 @@ def check(db: Graded) -> None:
     if not any(one.kind == "primary key" for one in table.constraints.values()):
         raise NotYet("example_items has no primary key any more: two rows could have one id.")
     if not any(one.unique and one.columns == ("name",) for one in table.indexes.values()):
-        raise NotYet("nothing keeps two items of one name out any more. A unique index is a rule, not only a way to find rows.")
+        raise NotYet(
+            "nothing keeps two items of one name out any more. A unique index is a rule, not only a way to find rows."
+        )
     db.session.execute("ANALYZE example_items")
     for query in QUERIES:
         if fault := fault_of(plan(db, query)):
             raise NotYet(f"the query `{query}` {fault}. See its plan: EXPLAIN SELECT * FROM example_items {query}")
-    left = [name for name, index in table.indexes.items() if index.constraint is None and not index.unique and needless(db, name)]
+    left = [
+        name
+        for name, index in table.indexes.items()
+        if index.constraint is None and not index.unique and needless(db, name)
+    ]
     if left:
         raise NotYet(f"every query has its index, but {told(db, left)}. Each insert pays for it.")
 
@@ -57,8 +63,12 @@ def told(db: Graded, names: list[str]) -> str:
         return f"{len(names)} indexes are left that none of them needs: {', '.join(sorted(names))}"
     indexes = db.schema.tables["example_items"].indexes
     columns = indexes[names[0]].columns
-    longer = [other for other, index in indexes.items() if other != names[0] and index.columns[: len(columns)] == columns]
-    return f"{names[0]} is left, {f'whose columns {longer[0]} begins with and ' if longer else ''}which none of them needs"
+    longer = [
+        other for other, index in indexes.items() if other != names[0] and index.columns[: len(columns)] == columns
+    ]
+    return (
+        f"{names[0]} is left, {f'whose columns {longer[0]} begins with and ' if longer else ''}which none of them needs"
+    )
 
 
 PASSED = "five indexes for five queries, two of them the constraints' own, and no plan has suffered."

@@ -10,14 +10,20 @@ NEW_UPDATE = "UPDATE orders SET amount = 77 WHERE id = 1 RETURNING total"
 
 def check(db: Graded) -> None:
     if "orders" not in db.schema.tables:
-        raise NotYet("orders is no table any more. A view can give a column a second name; here both are to stand in the table.")
+        raise NotYet(
+            "orders is no table any more. A view can give a column a second name; here both are to stand in the table."
+        )
     columns = db.schema.tables["orders"].columns
     if "total" not in columns:
-        raise NotYet('the column total is gone: old code gets `column "total" does not exist` until its last server is replaced.')
+        raise NotYet(
+            'the column total is gone: old code gets `column "total" does not exist` until its last server is replaced.'
+        )
     if "amount" not in columns:
         raise NotYet("orders has no column amount after the upgrade.")
     if columns["amount"].type != columns["total"].type:
-        raise NotYet(f"orders.amount is {columns['amount'].type} and orders.total {columns['total'].type}: a value of one may not fit the other.")
+        raise NotYet(
+            f"orders.amount is {columns['amount'].type} and orders.total {columns['total'].type}: a value of one may not fit the other."
+        )
     differing = db.value("SELECT count(*) FROM orders WHERE amount IS DISTINCT FROM total")
     if differing:
         raise NotYet(f"{differing} orders that were there before have another amount than total (NULL is one).")
@@ -46,9 +52,13 @@ def old_code(db: Graded) -> None:
     if refused := db.refusal(OLD_INSERT):
         raise NotYet(f"old code can't take an order any more: {refused.diag.message_primary}.")
     if db.value(OLD_INSERT) != 9:
-        raise NotYet("old code took an order (INSERT), and amount did not follow: a later write was lost to new readers.")
+        raise NotYet(
+            "old code took an order (INSERT), and amount did not follow: a later write was lost to new readers."
+        )
     if db.value(OLD_UPDATE) != 77:
-        raise NotYet("old code changed a total (UPDATE), and amount did not follow: a later write was lost to new readers.")
+        raise NotYet(
+            "old code changed a total (UPDATE), and amount did not follow: a later write was lost to new readers."
+        )
 
 
 def new_code(db: Graded) -> None:
@@ -56,7 +66,9 @@ def new_code(db: Graded) -> None:
         if refused := db.refusal(statement):
             raise NotYet(f"new code can't write amount: {refused.diag.message_primary}.")
     if db.value(NEW_INSERT) != 9 or db.value(NEW_UPDATE) != 77:
-        raise NotYet("new code wrote an amount, and total did not follow: old readers, still at work, see the number of before.")
+        raise NotYet(
+            "new code wrote an amount, and total did not follow: old readers, still at work, see the number of before."
+        )
 
 
 PASSED = "whoever writes, and by whichever name, everybody reads the same."

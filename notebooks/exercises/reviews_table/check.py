@@ -21,7 +21,9 @@ WHY_NULL = {
     "body": "A review may be stars and a title alone: body is the one column that may be missing.",
     "published": "A boolean that may be NULL has three values: neither `published` nor `NOT published` finds the third.",
 }
-INSERT = "INSERT INTO reviews (product_id, title, rating) VALUES (1, 'Fine', 4.5) RETURNING helpful, published, body, id"
+INSERT = (
+    "INSERT INTO reviews (product_id, title, rating) VALUES (1, 'Fine', 4.5) RETURNING helpful, published, body, id"
+)
 
 
 def check(db: Graded) -> None:

@@ -5,19 +5,27 @@ from migration_lab.grading import AlembicError, Graded, NotYet
 
 def check(db: Graded) -> None:
     if "items" not in db.schema.tables:
-        raise NotYet("the table items is not there after the upgrade: 0001_items did not run. Leave it as it was given.")
+        raise NotYet(
+            "the table items is not there after the upgrade: 0001_items did not run. Leave it as it was given."
+        )
     if "note" not in db.schema.tables["items"].columns:
         raise NotYet("items has no column note after the upgrade: your revision did not run.")
     line = [revision.revision for revision in db.revisions()]
     if len(line) != 2:
-        raise NotYet(f"the upgrade ran {len(line)} revision(s), {', '.join(line)}; it should be two, one after the other.")
+        raise NotYet(
+            f"the upgrade ran {len(line)} revision(s), {', '.join(line)}; it should be two, one after the other."
+        )
     if "TODO" in line:
-        raise NotYet("your revision is called TODO, and so would the next one be. Give it an id of its own, such as 0002_item_note.")
+        raise NotYet(
+            "your revision is called TODO, and so would the next one be. Give it an id of its own, such as 0002_item_note."
+        )
     try:
         db.alembic("downgrade", "-1")
     except AlembicError:
         return  # the round trip tells it better
-    if db.value("SELECT count(*) FROM pg_attribute WHERE attrelid = 'items'::regclass AND attname = 'note' AND NOT attisdropped"):
+    if db.value(
+        "SELECT count(*) FROM pg_attribute WHERE attrelid = 'items'::regclass AND attname = 'note' AND NOT attisdropped"
+    ):
         raise NotYet("one revision back, items still has its note: `downgrade()` takes back what `upgrade()` did.")
     db.alembic("upgrade", "head")
 
@@ -31,7 +39,9 @@ def explain(error) -> str | None:
     if "Cycle" in said or "Self-loop" in said:
         return "The revision follows itself. down_revision names the one before it."
     if "KeyError" in said:
-        return "down_revision names a revision that is in no file. It takes the id, `revision = …`, not the file's name."
+        return (
+            "down_revision names a revision that is in no file. It takes the id, `revision = …`, not the file's name."
+        )
     if error.sqlstate == "22001":
         return "The revision id has more than 32 characters, and alembic_version.version_num holds 32. Choose a shorter one."
     if "not allowed in revision" in said:

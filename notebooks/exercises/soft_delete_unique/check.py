@@ -16,7 +16,9 @@ def check(db: Graded) -> None:
     users = db.schema.tables["users"]
     index = users.indexes.get(INDEX)
     if index is None:
-        raise NotYet(f"users has no index {INDEX} after the upgrade, and what keeps the rule should be found by that name.")
+        raise NotYet(
+            f"users has no index {INDEX} after the upgrade, and what keeps the rule should be found by that name."
+        )
     if db.refusal(OPEN.format(20)) is None:
         raise NotYet(f"an email that has an open account got a second one. {why_accepted(index)}")
     refused = db.refusal(OPEN.format(10))
@@ -38,7 +40,9 @@ def check(db: Graded) -> None:
             f"{INDEX} should speak of open accounts, whoever they belong to: {index.definition}."
         )
     if db.refusal(REOPEN) is None:
-        raise NotYet("user 10 came back with a new account, then the old one was opened again (UPDATE): one email, two open accounts.")
+        raise NotYet(
+            "user 10 came back with a new account, then the old one was opened again (UPDATE): one email, two open accounts."
+        )
     if two_at_once(db):
         raise NotYet(
             "two sessions opened an account for one email in the same moment, and both got it: what looks before it writes, as a "

@@ -33,7 +33,9 @@ def check(db: Graded) -> None:
 
 def rows(db: Graded) -> None:
     if not db.value("SELECT count(*) FROM products WHERE tags = '{t5,kitchen,kitchen}'"):
-        raise NotYet("the arrays are not what they were: products.tags was changed. It stays for now, and old code reads it.")
+        raise NotYet(
+            "the arrays are not what they were: products.tags was changed. It stays for now, and old code reads it."
+        )
     expected, found = set(db.rows(ARRAYS)), set(db.rows(TABLE))
     if not found:
         raise NotYet(f"product_tags is empty: the {len(expected)} pairs of the arrays are not in it.")
@@ -55,7 +57,9 @@ def rules(db: Graded) -> None:
     table = db.schema.tables["product_tags"]
     for key in table.constraints.values():
         if key.kind == "foreign key" and key.columns == ("product_id",) and key.referred_table != "products":
-            raise NotYet(f"product_id leads to {key.referred_table}: {key.definition}. A foreign key leads to products.")
+            raise NotYet(
+                f"product_id leads to {key.referred_table}: {key.definition}. A foreign key leads to products."
+            )
     refused = db.refusal(pairs + "(10, 'kitchen')")
     if refused:
         raise NotYet(

@@ -64,7 +64,7 @@ def why(items, column: str) -> str:
         if index.method != "gin":
             return (
                 f"{index.name} is a {index.method}, which knows {column} only as one whole value. "
-                "The query asks for what is inside: see \"GIN, an index of what is inside\"."
+                'The query asks for what is inside: see "GIN, an index of what is inside".'
             )
         return f"{index.name} can't answer it alone: compare its columns with the query's WHERE."
     return f"No index holds {column}. Each of the two queries asks another column."

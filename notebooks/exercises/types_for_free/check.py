@@ -7,7 +7,9 @@ TYPES = {
     ("products", "name"): "text",
     ("orders", "created_at"): "timestamp with time zone",
 }
-CAME_IN = "(timestamp '2024-09-02 11:15:00' + id * interval '11 seconds') AT TIME ZONE 'UTC'"  # as the shop's data have it
+CAME_IN = (
+    "(timestamp '2024-09-02 11:15:00' + id * interval '11 seconds') AT TIME ZONE 'UTC'"  # as the shop's data have it
+)
 WHY = {
     "users": "A longer limit changes no value that is there: widen the column in one step, from what it is",
     "products": "varchar and text are the same bytes: there is nothing to compute",

@@ -28,7 +28,9 @@ def constraint_stands(db: Graded) -> None:
     if constraint is None:
         others = [one.name for one in items.constraints.values() if one.kind == "unique"]
         if others:
-            raise NotYet(f"the unique constraint is named {others[0]}, not {NAME}, by which the project will look for it.")
+            raise NotYet(
+                f"the unique constraint is named {others[0]}, not {NAME}, by which the project will look for it."
+            )
         if any(one.unique and one.columns == COLUMNS for one in items.indexes.values()):
             raise NotYet(
                 f"order_items has no constraint {NAME}, but an index alone. It refuses duplicates, yet information_schema, "
@@ -36,7 +38,9 @@ def constraint_stands(db: Graded) -> None:
             )
         raise NotYet(f"order_items has no unique constraint {NAME} after the upgrade.")
     if constraint.kind != "unique" or set(constraint.columns) != set(COLUMNS):
-        raise NotYet(f"{NAME} is on ({', '.join(constraint.columns)}), not on (order_id, product_id): {constraint.definition}.")
+        raise NotYet(
+            f"{NAME} is on ({', '.join(constraint.columns)}), not on (order_id, product_id): {constraint.definition}."
+        )
 
 
 def goes_back(db: Graded) -> None:
@@ -54,7 +58,9 @@ def beside_a_slow_writer(db: Graded) -> None:
         trace, waited = db.upgrade_beside_writers(WRITE.format(1), WRITE.format(2))
     except AlembicError as error:
         invalid = db.value("SELECT bool_or(NOT indisvalid) FROM pg_index WHERE indrelid = 'order_items'::regclass")
-        left = "and left its index INVALID, which the next try stumbles over" if invalid else "and there is no constraint"
+        left = (
+            "and left its index INVALID, which the next try stumbles over" if invalid else "and there is no constraint"
+        )
         raise NotYet(
             f"a writer had a transaction open for some seconds, so the migration gave up ({error.sentence}) {left}. "
             "Building an index has to wait for writers; nobody waits for it meanwhile, so it may take its time."

@@ -14,12 +14,18 @@ USED = "INSERT INTO coupons (code, percent, used_at) VALUES ('SPRING', 10, now()
 def check(db: Graded) -> None:
     models = re.sub(r"\s+", " ", (db.project / "models.py").read_text(encoding="utf-8"))
     if not all(words in models for words in SAID):
-        raise NotYet("you have changed what models.py says. The application relies on it: it is the database that drifted.")
+        raise NotYet(
+            "you have changed what models.py says. The application relies on it: it is the database that drifted."
+        )
     if "coupons" not in db.schema.tables:
-        raise NotYet("there is no table coupons after the upgrade. 0004_coupons makes it; mend it there, with its rows.")
+        raise NotYet(
+            "there is no table coupons after the upgrade. 0004_coupons makes it; mend it there, with its rows."
+        )
     found = [*default(db), *percent(db), *unused_codes(db)]
     if len(found) == 3:
-        raise NotYet(f"nothing has changed: `alembic check` is content, and coupons still differs in three ways. {LOOK}")
+        raise NotYet(
+            f"nothing has changed: `alembic check` is content, and coupons still differs in three ways. {LOOK}"
+        )
     if found:
         raise NotYet(f"{found[0]} {LOOK}")
     try:

@@ -20,7 +20,9 @@ def write_answer(exercise: Exercise, file: str, text: str, workspace: Workspace)
     """
     path = PureWindowsPath(file)  # it takes both kinds of slash
     if path.anchor or ".." in path.parts:
-        raise UserError(f"{file} is not in the exercise's project. Give a path such as migrations/versions/0004_name.py.")
+        raise UserError(
+            f"{file} is not in the exercise's project. Give a path such as migrations/versions/0004_name.py."
+        )
     name, project = PurePosixPath(*path.parts), workspace.project(exercise.place)
     with workspace.locked(exercise.place):
         lay_files(exercise, project, False, workspace)

@@ -171,13 +171,17 @@ def report(progress: Progress) -> str:
         finished = opened and all(passed for _, passed, _ in done)
         lines.append(f"{'✔' if finished else '◐' if opened else '○'} {lesson.number}  {lesson.title}")
         for exercise, passed, tries in done:
-            note = "passed" if passed else f"{tries} {'try' if tries == 1 else 'tries'} so far" if tries else "not tried"
+            note = (
+                "passed" if passed else f"{tries} {'try' if tries == 1 else 'tries'} so far" if tries else "not tried"
+            )
             lines.append(f"    {'✔' if passed else '○'} {exercise.id}: {note}")
             upcoming = upcoming or (None if passed else f"%check {exercise.id}, in lesson {lesson.number}")
         if not opened:
             upcoming = upcoming or f"lesson {lesson.number}, {lesson.title}"
     solved = sum(progress.passed(exercise) for exercise in exercises().values())
-    lines.append(f"{solved} of {len(exercises())} exercises passed. " + (f"Next: {upcoming}." if upcoming else "All done."))
+    lines.append(
+        f"{solved} of {len(exercises())} exercises passed. " + (f"Next: {upcoming}." if upcoming else "All done.")
+    )
     return "\n".join(lines)
 
 

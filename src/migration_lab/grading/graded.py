@@ -27,7 +27,6 @@ WRITER_STAYS = 2.0  # seconds, after somebody began to wait for them
 NEXT_WRITER_COMES = 1.0
 
 
-
 class NotYet(Exception):
     """Raised by an exercise's check: what was found, what was expected, why it matters, where to look."""
 

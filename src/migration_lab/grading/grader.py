@@ -79,7 +79,9 @@ def grade(
 
 
 def not_attempted(exercise: Exercise) -> Grade:
-    return Grade(exercise, Outcome.NOT_ATTEMPTED, "the starter is unchanged. Write your answer, run its cell, check again.")
+    return Grade(
+        exercise, Outcome.NOT_ATTEMPTED, "the starter is unchanged. Write your answer, run its cell, check again."
+    )
 
 
 def attempted(exercise: Exercise, project: Path) -> bool:
@@ -106,7 +108,9 @@ def _graded(exercise: Exercise, running: Server, database: str, project: Path, s
             return Grade(exercise, Outcome.NOT_YET, str(finding))
         except AlembicError as error:
             meaning = checks.explain(error) if hasattr(checks, "explain") else None
-            return Grade(exercise, Outcome.COULD_NOT_RUN, f"`{graded.command}` failed.\n{quoted(error)}{_below(meaning)}")
+            return Grade(
+                exercise, Outcome.COULD_NOT_RUN, f"`{graded.command}` failed.\n{quoted(error)}{_below(meaning)}"
+            )
         except Stopped as end:
             return Grade(exercise, Outcome.COULD_NOT_RUN, f"{end}. Nothing of the lab was harmed.")
         except UserError:

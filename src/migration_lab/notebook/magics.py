@@ -291,7 +291,9 @@ class LabMagics(Magics):
 
     def _place(self) -> Opened:
         if self.opened is None:
-            raise UserError("No lesson is open in this notebook. Run its first cell, or `%lesson NUMBER`, then try again.")
+            raise UserError(
+                "No lesson is open in this notebook. Run its first cell, or `%lesson NUMBER`, then try again."
+            )
         Progress(self.opened.workspace).seen(self.opened.place)
         return self.opened
 
@@ -333,7 +335,9 @@ def _compiled(shell: InteractiveShell, cell: str) -> list[CodeType]:
         tree = shell.compile.ast_parse(code, filename=name)
     except SyntaxError as error:
         line = (error.lineno or 1) + 1
-        raise UserError(f"SyntaxError: {error.msg}\n  in line {line} of the cell: {(error.text or '').strip()}") from None
+        raise UserError(
+            f"SyntaxError: {error.msg}\n  in line {line} of the cell: {(error.text or '').strip()}"
+        ) from None
     assert isinstance(tree, ast.Module)  # ast_parse() parses as "exec" unless it is told otherwise
     *statements, last = tree.body or [ast.Pass()]
     if isinstance(last, ast.Expr):
@@ -371,7 +375,9 @@ def _arguments(verb: str, line: str) -> list[str]:
     try:
         return shlex.split(line)
     except ValueError as error:
-        raise UserError(f"%{verb} {line}: {error}. A quotation mark is missing, or needs a backslash before it.") from None
+        raise UserError(
+            f"%{verb} {line}: {error}. A quotation mark is missing, or needs a backslash before it."
+        ) from None
 
 
 def _brief(context: ExceptionContext) -> None:

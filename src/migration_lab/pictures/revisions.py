@@ -101,11 +101,16 @@ class Graph:
         right = [(visible(row.id), f"{visible(row.doc)}  {self._notes(row)}".strip()) for row in self.rows]
         docs = left + CELL * (max((cells(name) for name, _ in right), default=0) + 2)
         below = self._below() if self.rows else [EMPTY, *self._below()]
-        width = max([docs + CELL * cells(doc) for _, doc in right] + [MARGIN + CELL * cells(line) for line in below]) + MARGIN
+        width = (
+            max([docs + CELL * cells(doc) for _, doc in right] + [MARGIN + CELL * cells(line) for line in below])
+            + MARGIN
+        )
         height = STEP * (len(self.rows) + len(below)) + MARGIN
         middle = {row.id: MARGIN // 2 + STEP * number + STEP // 2 for number, row in enumerate(self.rows)}
         at = {one: (MARGIN + DOT + LANE * lanes[one], middle[one]) for one in middle}
-        parts = [_road(at[child], at[parent], MARGIN + DOT + LANE * lane, dashed) for child, parent, lane, dashed in roads]
+        parts = [
+            _road(at[child], at[parent], MARGIN + DOT + LANE * lane, dashed) for child, parent, lane, dashed in roads
+        ]
         for row, (name, doc) in zip(self.rows, right, strict=True):
             x, y = at[row.id]
             fill = INK if row.id in self.applied else PAPER
@@ -114,7 +119,10 @@ class Graph:
                 text(left, y + 5, name, INK, BOLD),
                 text(docs, y + 5, doc, PALE),
             ]
-        parts += [text(MARGIN, STEP * (len(self.rows) + number) + STEP // 2 + 12, line, INK) for number, line in enumerate(below)]
+        parts += [
+            text(MARGIN, STEP * (len(self.rows) + number) + STEP // 2 + 12, line, INK)
+            for number, line in enumerate(below)
+        ]
         return svg(width, height, f"Revisions: {len(self.rows)}, with {len(self.heads)} at the head", repr(self), parts)
 
     def _notes(self, row: Revision) -> str:

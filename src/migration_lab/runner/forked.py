@@ -34,7 +34,12 @@ class _Server:
         self.requests, theirs = socket.socketpair()
         with theirs:
             self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "migration_lab.runner.forkserver"],  # -P: a learner's json.py is not Python's
+                [
+                    sys.executable,
+                    "-P",
+                    "-m",
+                    "migration_lab.runner.forkserver",
+                ],  # -P: a learner's json.py is not Python's
                 stdin=theirs.fileno(),
                 cwd=sys.prefix,  # the folder that this process is in may be deleted while the server runs
                 process_group=0,  # a notebook's interrupt goes to its whole process group

@@ -31,7 +31,9 @@ MANY = 3  # statements of one shape
 def title(trace: Trace, told: list[Transaction]) -> str:
     words = f"alembic {trace.command}"
     if trace.server is None:
-        return f"{words}: it opened no database, so there is nothing to see" + ("" if trace.ok else f" ({_first_line(trace)})")
+        return f"{words}: it opened no database, so there is nothing to see" + (
+            "" if trace.ok else f" ({_first_line(trace)})"
+        )
     words += f", seen on PostgreSQL {trace.server}"
     if not trace.ok:
         words += f". It failed: {_first_line(trace)}"

@@ -42,7 +42,9 @@ def as_html(trace: Trace) -> str:
             )
         parts += [f'<div style="padding: 0.2em 0.8em">{escape(waits)}</div>' for waits in other_waits(transaction)]
         if statements := shown(transaction):
-            head = "".join(f'<th style="{CELL}; border-bottom: 1px solid #8c959f">{heading}</th>' for heading in HEADINGS)
+            head = "".join(
+                f'<th style="{CELL}; border-bottom: 1px solid #8c959f">{heading}</th>' for heading in HEADINGS
+            )
             rows = "".join(_row(*one) for one in statements)
             parts.append(f'<table style="border-collapse: collapse; margin: 0.5em 0"><tr>{head}</tr>{rows}</table>')
     return "\n".join(parts)

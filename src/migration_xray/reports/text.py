@@ -26,7 +26,9 @@ def as_text(trace: Trace) -> str:
     lines = [title(trace, told)]
     for transaction in told:
         lines += ["", heading(transaction, trace)]
-        lines += [f"  {SIGNS[held.blocks]} {sentence(held, wait_for(transaction, held))}" for held in noteworthy(transaction)]
+        lines += [
+            f"  {SIGNS[held.blocks]} {sentence(held, wait_for(transaction, held))}" for held in noteworthy(transaction)
+        ]
         lines += [f"  {waits}" for waits in other_waits(transaction)]
         for statement, locks, times in shown(transaction):
             lines.append(f"  {shortened(statement)}")

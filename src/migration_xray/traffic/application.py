@@ -193,7 +193,9 @@ class Crew:
         if not rows:
             return None
         try:
-            with psycopg.connect(self.plan["database"], cursor_factory=RawCursor, application_name="traffic") as connection:
+            with psycopg.connect(
+                self.plan["database"], cursor_factory=RawCursor, application_name="traffic"
+            ) as connection:
                 connection.execute(f"SET lock_timeout = '{PATIENCE_AT_FIRST}'")
                 for row in rows:
                     connection.execute(self.plan["delete"], row)
@@ -228,4 +230,3 @@ def main() -> None:
     else:
         patience = sys.stdin.readline()  # empty where the parent is gone
         answer(crew.end(float(patience or 0)))
-

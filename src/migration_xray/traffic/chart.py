@@ -105,7 +105,9 @@ def alt(felt: Felt) -> str:
         [
             f"Chart of what {_crew(felt)} on {felt.table} felt: {', '.join(times) or 'nothing was answered'}.",
             f"Errors: {', '.join(errors)}." if errors else "No errors.",
-            f"Meanwhile the migration ran {listed(_few(statements))}." if statements else "No migration was seen meanwhile.",
+            f"Meanwhile the migration ran {listed(_few(statements))}."
+            if statements
+            else "No migration was seen meanwhile.",
         ]
     )
 
@@ -149,7 +151,9 @@ def examine(path: Path) -> None:
     if path.suffix.lower() not in (".png", ".svg"):
         raise UserError(f"{path} is to be a picture: end its name with .png or .svg.")
     if not path.absolute().parent.is_dir():
-        raise UserError(f"The chart can't be saved: there is no folder {path.absolute().parent}. Make it, or name another.")
+        raise UserError(
+            f"The chart can't be saved: there is no folder {path.absolute().parent}. Make it, or name another."
+        )
     import matplotlib  # noqa: F401
     import PIL  # noqa: F401
 
@@ -236,7 +240,9 @@ def _migration(axes: Axes, felt: Felt) -> None:
             running = min(band.at + band.waited_ms / 1000, band.end)
             edge: dict[str, Any] = {"edgecolor": GREY, "lw": 0.8, "height": 0.62}
             axes.barh(y, running - band.at, left=band.at, facecolor="white", ls=(0, (2, 1.5)), **edge)
-            axes.barh(y, band.end - running, left=running, facecolor=PALE, hatch="//////" if band.failed else None, **edge)
+            axes.barh(
+                y, band.end - running, left=running, facecolor=PALE, hatch="//////" if band.failed else None, **edge
+            )
             axes.plot([band.end, band.until], [y + 0.42] * 2, color=GREY, lw=1, solid_capstyle="butt")
         start, end = row.bands[0].at, row.bands[-1].end
         before, after = int(start * letters) - 1, int((felt.seconds - end) * letters) - 1
@@ -259,7 +265,9 @@ def _errors(axes: Axes, felt: Felt) -> None:
     for y, refusal in enumerate(shown):
         axes.text(1.01, y, f"×{refusal.times:,}", transform=axes.get_yaxis_transform(), va="center_baseline", color=INK)
         for offset, (kind, colour) in zip((-0.2, 0, 0.2), COLOURS.items(), strict=True):
-            of_kind = [sample for sample in felt.samples if (sample.app, sample.error, sample.kind) == (*refusal[:2], kind)]
+            of_kind = [
+                sample for sample in felt.samples if (sample.app, sample.error, sample.kind) == (*refusal[:2], kind)
+            ]
             at = [sample.at + sample.ms / 1000 for sample in of_kind]
             axes.scatter(at, [y + offset] * len(at), marker="x", s=9, lw=0.8, color=colour)
 
@@ -310,7 +318,9 @@ def _keys(felt: Felt) -> list[list[Artist]]:
     def marker(kind: str, app: str | None) -> Line2D:
         look = _look(felt, kind, app)
         edge = {"markeredgecolor": look["edgecolor"], "markeredgewidth": look["lw"], "markersize": look["s"] ** 0.5}
-        return Line2D([], [], ls="", marker=look["marker"], markerfacecolor=look["facecolor"], label=look["label"], **edge)
+        return Line2D(
+            [], [], ls="", marker=look["marker"], markerfacecolor=look["facecolor"], label=look["label"], **edge
+        )
 
     markers: list[Artist] = [marker(*session) for session in dict.fromkeys(felt.sessions.values())]
     rest: list[Artist] = []

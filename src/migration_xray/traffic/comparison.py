@@ -25,7 +25,9 @@ class Comparison:
         self.rows = [(name, [tell(felt) for felt in self.ways.values()]) for name, tell in ROWS.items()]
         if rows_wrong is not None:
             if len(rows_wrong) != len(ways):
-                raise UserError(f"compare() has {len(ways)} ways and {len(rows_wrong)} numbers of rows_wrong. Give one for each way.")
+                raise UserError(
+                    f"compare() has {len(ways)} ways and {len(rows_wrong)} numbers of rows_wrong. Give one for each way."
+                )
             self.rows.append(("rows wrong", [f"{count:,}" for count in rows_wrong]))
 
     def __str__(self) -> str:
@@ -55,7 +57,9 @@ def _strongest(felt: list[Felt]) -> str:
         return "none that blocks a table"
     longest, *others = (one for one in worst if one.mode == worst[0].mode)
     relations = sorted({bare(one.relation) for one in (longest, *others)})
-    return f"{longest.mode} on {listed(relations)}, held for {'up to ' * (len(relations) > 1)}{milliseconds(longest.ms)}"
+    return (
+        f"{longest.mode} on {listed(relations)}, held for {'up to ' * (len(relations) > 1)}{milliseconds(longest.ms)}"
+    )
 
 
 def _tables(attribute: str) -> Callable[[list[Felt]], str]:

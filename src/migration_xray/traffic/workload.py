@@ -156,7 +156,9 @@ def table(session: psycopg.Connection, words: str) -> Table:
     columns = [Column(**row) for row in session.cursor(row_factory=dict_row).execute(COLUMNS, [found.oid])]
     described = Table(found.name, columns, [])
     if not described.key:
-        raise UserError(f"{words} has no primary key, and traffic reads and writes row by row. Name a table that has one.")
+        raise UserError(
+            f"{words} has no primary key, and traffic reads and writes row by row. Name a table that has one."
+        )
     described.keys.extend(_some_keys(session, described, found.bytes_of_partitions or found.bytes))
     if not described.keys:
         raise UserError(f"{words} is empty. Traffic reads and writes rows that are there: put some in first.")
@@ -194,7 +196,9 @@ def derived(table: Table) -> Application:
     if copied := _copied(table):
         names, values = (", ".join(part) for part in zip(*copied.items(), strict=True))
         keys = ", ".join(column.name for column in table.key)
-        statements["insert"] = [table.statement(f"INSERT INTO {table.name} ({names}) SELECT {values} {rows} RETURNING {keys}")]
+        statements["insert"] = [
+            table.statement(f"INSERT INTO {table.name} ({names}) SELECT {values} {rows} RETURNING {keys}")
+        ]
     return Application(None, statements)
 
 
@@ -234,7 +238,9 @@ def read(folder: Path, name: str, table: Table) -> Application:
     text = file.read_text(encoding="utf-8-sig")
     marks = list(MARK.finditer(text))
     if re.sub(r"--.*", "", text[: marks[0].start() if marks else None]).strip() or not marks:
-        raise UserError(f"app/{name}.sql must introduce each statement with a line of its own: -- read, -- write or -- insert.")
+        raise UserError(
+            f"app/{name}.sql must introduce each statement with a line of its own: -- read, -- write or -- insert."
+        )
     statements: dict[str, list[Statement]] = {}
     for mark, end in zip(marks, [*(mark.start() for mark in marks[1:]), len(text)], strict=True):
         line = text[: mark.start()].count("\n") + 1
@@ -257,7 +263,9 @@ def _statement(sql: str, table: Table, where: str) -> Statement:
             return match.group()
         if placeholder not in names:
             known = ", ".join(f":{name}" for name in names)
-            raise UserError(f"{where}: there is no value for :{placeholder}. The primary key of {table.name} gives {known}.")
+            raise UserError(
+                f"{where}: there is no value for :{placeholder}. The primary key of {table.name} gives {known}."
+            )
         index = names.index(placeholder)
         if index not in used:
             used.append(index)
