@@ -21,7 +21,7 @@ import jsonschema
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from tests.test_start import Site, address, end
+from tests.jupyter.test_start import Site, address, end
 from tests.xray.test_trace import SCHEMA
 
 from migration_lab.author import wheels as author

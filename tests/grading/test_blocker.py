@@ -7,7 +7,7 @@ import threading
 import time
 
 import pytest
-from migration_lab.blocker import Blocker
+from migration_lab.grading.blocker import Blocker
 from tests.waiting import wait_until
 
 ALTER = "ALTER TABLE things ADD COLUMN more int"
