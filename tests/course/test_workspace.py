@@ -104,7 +104,7 @@ def clone(folder: Path) -> Path:
 
 def test_the_folder_is_beside_the_course_in_a_clone_of_ones_own(tmp_path, monkeypatch):
     monkeypatch.delenv("LAB_WORK", raising=False)
-    monkeypatch.setattr(workspaces, "ROOT", clone(tmp_path / "clone"))
+    monkeypatch.setattr(workspaces, "CLONE", clone(tmp_path / "clone"))
     assert Workspace().path == tmp_path / "clone" / "work"
     monkeypatch.setenv("LAB_WORK", str(tmp_path / "mine"))
     assert Workspace().path == tmp_path / "mine"
@@ -115,8 +115,7 @@ def test_the_folder_of_an_installed_package_is_in_the_home(tmp_path, monkeypatch
     monkeypatch.delenv("LAB_WORK", raising=False)
     for variable in ("HOME", "USERPROFILE"):
         monkeypatch.setenv(variable, str(tmp_path))
-    (tmp_path / "lib" / "python3.11").mkdir(parents=True)
-    monkeypatch.setattr(workspaces, "ROOT", tmp_path / "lib" / "python3.11")
+    monkeypatch.setattr(workspaces, "CLONE", None)
     assert Workspace().path == tmp_path / "migration-lab"
 
 

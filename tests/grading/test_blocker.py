@@ -7,8 +7,9 @@ import threading
 import time
 
 import pytest
-from migration_lab.grading.blocker import Blocker
 from tests.waiting import wait_until
+
+from migration_lab.grading.blocker import Blocker
 
 ALTER = "ALTER TABLE things ADD COLUMN more int"
 OPEN = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction'"

@@ -26,6 +26,7 @@ from sqlalchemy import make_url
 from tests.waiting import wait_until
 
 from migration_lab.course.manifest import lessons
+from migration_lab.jupyter import lab as jupyter_lab
 from migration_lab.jupyter import start
 from migration_lab.paths import ROOT
 from migration_lab.server import startstate
@@ -319,7 +320,7 @@ def test_a_start_that_hangs_is_not_waited_for_for_ever(workspace, monkeypatch, c
     """Another user's JupyterLab, or one with other folders of its own, holds the folder and is never found."""
     hold = "import fasteners, sys; lock = fasteners.InterProcessLock(sys.argv[1]); lock.acquire(); print(flush=True); input()"
     command = [sys.executable, "-c", hold, workspace.state / "start.lock"]
-    monkeypatch.setattr(start, "UNDER_WAY", 0.5)
+    monkeypatch.setattr(jupyter_lab, "UNDER_WAY", 0.5)
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
         holder.stdout.readline()
         with pytest.raises(UserError, match="Another `lab start` has held .* and no JupyterLab answers. End that one"):
