@@ -40,6 +40,7 @@ from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parent.parent
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+XRAY = tomllib.loads((ROOT / "src" / "migration_xray" / "pyproject.toml").read_text("utf-8"))["project"]
 # The person's own Python, not the one of .venv that runs these tests.
 PYTHON = sys._base_executable
 VENV_PYTHON = Path(".venv", "Scripts/python.exe" if os.name == "nt" else "bin/python")
@@ -129,12 +130,17 @@ def clone(tmp_path, wheels):
 
 def make_clone(root, wheels):
     shutil.copytree(ROOT / "scripts", root / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "README.md", "LICENSE", "docker-compose.yml"):
         shutil.copy(ROOT / name, root)
     (root / "scripts" / "requirements.lock").write_text(wheels.uv)
     (root / "requirements.lock").write_text(wheels.learner)
     (root / "tests").mkdir()
     (root / "tests" / "requirements.lock").write_text(wheels.tests)
+    xray = root / "src" / "migration_xray"
+    xray.mkdir(parents=True)
+    shutil.copy(ROOT / "src" / "migration_xray" / "pyproject.toml", xray)
+    for name in ("README.md", "__init__.py"):
+        (xray / name).touch()
     package = root / "src" / "migration_lab"
     package.mkdir(parents=True)
     (package / "__init__.py").touch()
@@ -195,7 +201,7 @@ def settled(tmp_path_factory, wheels):
     """A clone after two first starts at once, by a person whose variables point everywhere else; and what they said."""
     clone = make_clone(tmp_path_factory.mktemp("home") / "Übung für λ", wheels)
     elsewhere = tmp_path_factory.mktemp("elsewhere")
-    for name in ("migration_lab", "pip", "flit_core", "environment", "settings", "places"):
+    for name in ("migration_lab", "migration_xray", "pip", "hatchling", "environment", "settings", "places"):
         (elsewhere / f"{name}.py").write_text("raise SystemExit('taken from PYTHONPATH')")
     (elsewhere / "pip.conf").write_text("[install]\nuser = true\n[global]\nrequire-virtualenv = true\n")
     (elsewhere / "uv.toml").write_text("no-index = true\n[pip]\ntarget = '.'\n")
@@ -752,7 +758,7 @@ def test_other_contents_are_not_installed(learners, wheels, package):
     sentence = fault(run(learners, variables(wheels), script="test.py"))
     assert re.match(rf"{package}==\S+ came with other contents than requirements.lock names", sentence)
     assert "tests" not in (learners / ".venv" / "finished").read_text()
-    assert not list((learners / SITE_PACKAGES).glob("flit_core*")), "installed in part"
+    assert not list((learners / SITE_PACKAGES).glob("hatchling*")), "installed in part"
 
 
 def test_package_that_cannot_be_compiled_is_told_so(learners, wheels, tmp_path):
@@ -870,11 +876,18 @@ def group(name):
 
 
 def direct(lock):
-    """What pyproject.toml asks for in a lock."""
+    """What the two pyproject.toml ask for in a lock: migration-lab takes migration-xray with its chart, from this clone."""
     if lock == "uv":
         return list(group("setup"))
-    dependencies = [Requirement(line) for line in PYPROJECT["project"]["dependencies"]]
+    lines = PYPROJECT["project"]["dependencies"] + XRAY["dependencies"] + XRAY["optional-dependencies"]["chart"]
+    dependencies = [one for line in lines if (one := Requirement(line)).name != XRAY["name"]]
     return [*dependencies, *group("test" if lock == "tests" else "build")]
+
+
+def test_the_lab_takes_the_xray_of_this_clone():
+    """Another version of it, or one without its charts, is not what the lock was made for."""
+    (line,) = (line for line in PYPROJECT["project"]["dependencies"] if Requirement(line).name == XRAY["name"])
+    assert line == f"{XRAY['name']}[chart]=={XRAY['version']}"
 
 
 @pytest.mark.parametrize(("lock", "requirement"), [(lock, one) for lock in LOCKS for one in direct(lock)], ids=str)

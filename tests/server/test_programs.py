@@ -263,7 +263,7 @@ def test_a_server_of_ones_own_needs_no_programs(learner, no_wheel, running, lab,
     assert search_path(learner).split(os.pathsep) == [str(Path(sys.executable).parent), os.devnull]
     hide = place(learner, "hide")
     hide.mkdir(parents=True)
-    text = "from migration_lab import programs\nprograms.wheel_folder = lambda: None\nprograms.SYSTEM_FOLDERS = {}\n"
+    text = "from migration_lab.server import programs\nprograms.wheel_folder = lambda: None\nprograms.SYSTEM_FOLDERS = {}\n"
     (hide / "sitecustomize.py").write_text(text)
     url = running.url.render_as_string(hide_password=False)
     settings = {"LAB_WORK": learner.path, "LAB_DATABASE_URL": url, "PYTHONPATH": hide, "PATH": os.devnull}
