@@ -17,6 +17,7 @@ import yaml
 from conftest import programs
 from sqlalchemy import create_engine, pool
 from tests.waiting import wait_until
+from tests.xray.program import Forked
 
 from migration_lab.cli import main
 from migration_lab.course.manifest import find_exercise
@@ -27,10 +28,11 @@ from migration_lab.server.postgres import environment
 from migration_xray.trace import Trace
 from migration_xray.watch.events import watching
 
+THE_KIT = ("migration_lab", "migration_xray")
 # A Python in which this kit can't be imported, whatever is installed.
-WITHOUT_THE_KIT = """
+WITHOUT_THE_KIT = f"""
 import runpy, sys
-sys.modules["migration_lab"] = None
+sys.modules.update(dict.fromkeys({THE_KIT}))
 del sys.argv[0]
 runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 """
@@ -59,8 +61,8 @@ INDEX_ONLINE = re.search(r"```python\n.*?:\n(.*?)```", (FILES / "CHECKLIST.md").
 class Project:
     """A project written into a folder of its own, and the database that DATABASE_URL names."""
 
-    def __init__(self, folder: Path, database, server):
-        self.folder, self.session, self.server = folder, database, server
+    def __init__(self, folder: Path, database, server, program: Forked):
+        self.folder, self.session, self.server, self.program = folder, database, server, program
         self.begun: list[subprocess.Popen] = []
         url = server.database_url(database.info.dbname)
         kept = {name: os.environ[name] for name in ("HOME", "SYSTEMROOT", "TEMP", "TMPDIR") if name in os.environ}
@@ -97,7 +99,11 @@ class Project:
         return ended(self._popen(list(command), variables))
 
     def alembic(self, *arguments: str, **variables: str) -> str:
-        return ended(self.begin("alembic", *arguments, **variables))
+        if not hasattr(os, "fork"):
+            return ended(self.begin("alembic", *arguments, **variables))
+        said, status = self.program.run(arguments, self.folder, self.environment | variables)
+        assert status == 0, said
+        return said
 
     def revision(self, name: str, upgrade: str, downgrade: str = "pass", down: str = "001_add_example_table") -> Path:
         path = self.folder / "migrations" / "versions" / f"{name}.py"
@@ -126,9 +132,16 @@ def ended(process: subprocess.Popen, status: int = 0) -> str:
     return said
 
 
+@pytest.fixture(scope="session")
+def program(tmp_path_factory):
+    """Alembic's program without the kit, which starts once: hundreds of starts would take minutes."""
+    with Forked(tmp_path_factory.mktemp("program"), THE_KIT) as forked:
+        yield forked
+
+
 @pytest.fixture
-def project(tmp_path, database, running) -> Project:
-    project = Project(tmp_path / "Zoë's shop", database, running)
+def project(tmp_path, database, running, program) -> Project:
+    project = Project(tmp_path / "Zoë's shop", database, running, program)
     yield project
     for process in project.begun:
         process.kill()

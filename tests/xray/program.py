@@ -32,13 +32,13 @@ def spawn(arguments: Sequence[str], folder: Path, variables: dict[str, str]) -> 
 
 
 class Forked:
-    """The program, started once; ``run`` is as ``spawn``. Use it as a context."""
+    """The program, started once; ``run`` is as ``spawn``. Use it as a context. It can't import what is ``hidden``."""
 
-    def __init__(self, folder: Path):
-        self.printed = folder / "printed"
+    def __init__(self, folder: Path, hidden: Sequence[str] = ()):
+        self.printed, self.hidden = folder / "printed", hidden
 
     def __enter__(self) -> Forked:
-        command = [sys.executable, "-P", __file__]  # -P: a folder of tests is no part of the program
+        command = [sys.executable, "-P", __file__, *self.hidden]  # -P: a folder of tests is no part of the program
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
         self.process = subprocess.Popen(command, env=os.environ | UNBUFFERED, text=True, encoding="utf-8", **pipes)
         return self
@@ -55,6 +55,7 @@ class Forked:
 
 
 def main() -> int | None:
+    sys.modules.update(dict.fromkeys(sys.argv[1:]))
     import alembic.config
     import alembic.runtime.environment
     import psycopg  # noqa: F401  # what every command of the tests would import
