@@ -31,7 +31,7 @@ from migration_lab.paths import ROOT
 from migration_lab.server import startstate
 from migration_lab.server.embedded import Embedded, open_to_others
 from migration_lab.server.postgres import Server, server
-from migration_lab.server.programs import find
+from migration_lab.server.programs import find, wheel_folder
 from migration_lab.workspace import Workspace
 
 
@@ -317,7 +317,15 @@ def ordinary_user(become):
 
 
 @pytest.fixture
-def small_disk(open_folder):
+def open_programs():
+    """The embedded server's programs in a place that PostgreSQL's own user reaches: else root's data is elsewhere too."""
+    wheel = wheel_folder()
+    if os.name != "nt" and os.geteuid() == 0 and wheel and not open_to_others(wheel):
+        pytest.skip(f"as root, with programs in {wheel}, which is closed to other users")
+
+
+@pytest.fixture
+def small_disk(open_folder, open_programs):
     """A disk of 6 MB."""
     disk = open_folder / "disk"
     disk.mkdir(exist_ok=True)

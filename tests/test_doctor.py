@@ -316,6 +316,7 @@ def test_other_programs_are_named(patient, url, monkeypatch):
         assert unused in said.splitlines()
 
 
+@pytest.mark.usefixtures("open_programs")
 @on_posix
 def test_programs_that_were_passed_over_are_named(patient, url, monkeypatch, open_folder):
     """ "But I have PostgreSQL installed!" It is too old, and the doctor is the one to say so."""

@@ -258,6 +258,7 @@ def test_a_read_only_clone(ordinary_user, lab):
             shutil.rmtree(work)
 
 
+@pytest.mark.usefixtures("open_programs")
 @on_posix
 def test_work_is_deleted_while_its_server_runs(own, shell):
     """Somebody begins anew with `rm -r work`: the server goes on without its files, on its port, in the learner's way."""

@@ -288,6 +288,7 @@ def on_15(learner, monkeypatch):
     server.discard()
 
 
+@pytest.mark.usefixtures("open_programs")
 @with_debians
 def test_lesson_00_on_debians_programs(on_15, shell, monkeypatch):
     """The second source is to carry the whole course, from the first cell on, with psql of the same version."""

@@ -258,7 +258,7 @@ def test_a_disk_that_is_too_small_is_told_so(small_disk):
 
 
 @pytest.fixture
-def first_edition(embedded):
+def first_edition(embedded, open_programs):
     """The server's data where the course's first edition kept it, among the lessons: its folder there, not running."""
     embedded.stop()
     first = embedded.workspace.path / "postgres"
@@ -267,6 +267,7 @@ def first_edition(embedded):
     embedded.stop()
 
 
+@pytest.mark.usefixtures("open_programs")
 def test_the_data_is_not_among_the_lessons(embedded, url):
     """JupyterLab's file browser showed it beside the notebooks, and a learner who tidied up there lost every database."""
     assert [path.name for path in embedded.workspace.path.iterdir()] == [".lab"]
@@ -294,6 +295,7 @@ def test_the_first_editions_server_goes_on_where_it_runs(url, first_edition, emb
     assert holds("before_the_move", url)
 
 
+@pytest.mark.usefixtures("open_programs")
 def test_a_learners_own_folder_called_postgres_stays(open_folder):
     """Somebody keeps notes on PostgreSQL in work/: that is nothing of the server's."""
     workspace = Workspace(open_folder / "notes")
@@ -336,6 +338,7 @@ def test_roots_server_lives_apart_from_a_closed_folder(tmp_path, open_folder, mo
         embedded.discard()
 
 
+@pytest.mark.usefixtures("open_programs")
 @as_root
 def test_a_copy_that_root_made_has_a_server_of_its_own(embedded, url, open_folder, lab):
     """`cp -r` of a prepared folder: its data then belonged to root, and PostgreSQL's user could not read it."""
