@@ -283,6 +283,7 @@ def on_15(learner, monkeypatch):
     monkeypatch.setenv("LAB_POSTGRES_BIN", str(DEBIANS))
     monkeypatch.setenv("LAB_POSTGRES", "embedded")
     monkeypatch.setenv("LAB_WORK", str(learner.path))
+    monkeypatch.setenv("PATH", os.defpath)  # where SHELL is not set, `!` looks for sh there
     server = Embedded(learner)
     yield server
     server.discard()
