@@ -42,7 +42,8 @@ class Blocker:
     def __exit__(self, *_: object) -> None:
         self.over.set()
         self.watch.join()
-        self.sessions.close()
+        with suppress(psycopg.Error):  # a session that a migration has ended can't commit any more
+            self.sessions.close()
 
     def _watch(self) -> None:
         with suppress(psycopg.Error):  # a migration may end every session that it finds; the check meets that too
