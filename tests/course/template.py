@@ -4,6 +4,14 @@
 names of what it makes; ``SAID`` the sections that make nothing of it.
 """
 
+from __future__ import annotations
+
+import os
+
+from migration_lab.course.manifest import Lesson
+from migration_lab.pictures import Table, snapshot
+from migration_lab.server import Server, startstate
+
 USERS = "CREATE TABLE users (id serial CONSTRAINT pk_users PRIMARY KEY)"
 ITEMS = """
     CREATE TABLE example_items (
@@ -98,3 +106,27 @@ SAID = [
     "HOW TO USE: commit",
     "HOW TO USE: PR",
 ]
+
+
+def built(running: Server) -> Table:
+    """``example_items`` as the template leaves it, from a database that is gone afterwards."""
+    name = f"template_{os.getpid()}"
+    startstate.create_database(running, name, "empty")
+    try:
+        with running.connect(name) as session:
+            session.execute(USERS)
+            session.execute(ITEMS)
+            return snapshot(session).tables["example_items"]
+    finally:
+        with running.connect() as session:
+            startstate.drop_database(session, name)
+
+
+def names(table: Table) -> set[str]:
+    kinds = {"column": table.columns, "index": table.indexes, "constraint": table.constraints}
+    return {f"{kind} {name}" for kind, things in kinds.items() for name in things}
+
+
+def promised(lesson: Lesson) -> set[str]:
+    """The names that the manifest says a lesson creates."""
+    return {name for part in lesson.template for name in CREATES.get(part, ())}
