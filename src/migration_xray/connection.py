@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from migration_xray.errors import UserError
+from migration_xray.errors import UserError, servers_words
 
 if TYPE_CHECKING:
     import psycopg
@@ -120,5 +120,4 @@ def _refusal(url: URL, said: str) -> NoSession:
     for pattern, (meaning, mend) in REFUSALS.items():
         if re.search(pattern, said):
             return NoSession(where(url), meaning, mend, meaning)
-    last = said.strip().splitlines()[-1].split("FATAL:")[-1].strip()
-    return NoSession(where(url), last, "", UNKNOWN)
+    return NoSession(where(url), servers_words(said), "", UNKNOWN)

@@ -76,3 +76,8 @@ def said(error: psycopg.Error) -> str:
     """What PostgreSQL said, in one line; libpq's words, or psycopg's, where the server's did not come through."""
     words = error.diag.message_primary or str(error).strip() or type(error).__name__
     return words.splitlines()[0]
+
+
+def servers_words(refusal: object) -> str:
+    """Why the server refused a session: libpq tells where it asked first, and at the end what the server said."""
+    return str(refusal).strip().splitlines()[-1].split("FATAL:")[-1].strip()

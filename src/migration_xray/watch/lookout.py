@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import psycopg
 
 from migration_xray.connection import OLDEST
-from migration_xray.errors import UserError, said
+from migration_xray.errors import UserError, said, servers_words
 
 # https://www.postgresql.org/docs/18/view-pg-locks.html
 LOOK = """
@@ -124,9 +124,8 @@ class Lookout:
         try:
             self.session = _connect(driver.info)
         except psycopg.OperationalError as error:
-            said = str(error).strip().splitlines()[-1].split("FATAL:")[-1].strip()
             raise UserError(
-                f"X-ray watches from a second session, and PostgreSQL refused it: {said}. "
+                f"X-ray watches from a second session, and PostgreSQL refused it: {servers_words(error)}. "
                 "Let the role have one more, or run the command with `alembic` itself."
             ) from None
         try:
