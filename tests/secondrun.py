@@ -142,4 +142,3 @@ class Arrived(OfItsCells):
         assert whole, "no cell leaves a table with the template's columns in the template's order"
         differences = [diff(Schema(tables={"": wanted}), Schema(tables={"": state})) for state in whole]
         assert [] in differences, differences[-1]
-
