@@ -79,10 +79,33 @@ def pytest_xdist_auto_num_workers(config):
 
 class FilesAndAnswers(LoadFileScheduling):
     """What a worker of `pytest -n` takes next: a file, since the cells of a notebook share a kernel, or one answer to an
-    exercise."""
+    exercise.
+
+    Lessons with traffic come first, at most two at once, beside files of short tests: a cell with traffic waits for what
+    is still running, and everybody waits for the cell.
+    """
+
+    AT_ONCE = 2
 
     def _split_scope(self, nodeid: str) -> str:
         return nodeid if nodeid.startswith(ANSWERS) else super()._split_scope(nodeid)
+
+    def _assign_work_unit(self, node) -> None:
+        scopes = list(self.workqueue)
+        busy = sum(map(self._has_traffic_left, self.assigned_work))
+        wanted = busy < self.AT_ONCE and not self._has_traffic_left(node)
+        taken = next((scope for scope in scopes if has_traffic(scope) == wanted), scopes[0])
+        self.workqueue.move_to_end(taken, last=False)
+        super()._assign_work_unit(node)
+
+    def _has_traffic_left(self, node) -> bool:
+        return any(has_traffic(scope) and not all(done.values()) for scope, done in self.assigned_work[node].items())
+
+
+@cache
+def has_traffic(scope: str) -> bool:
+    """Whether a file is a lesson in which traffic runs."""
+    return scope.endswith(".ipynb") and '"%%traffic' in (ROOT / scope).read_text(encoding="utf-8")
 
 
 def pytest_xdist_make_scheduler(config, log):
@@ -90,11 +113,15 @@ def pytest_xdist_make_scheduler(config, log):
     return FilesAndAnswers(config, log)
 
 
+# The folders whose tests are short come first, while lessons with traffic run.
+SHORT = ("notebooks", "tests/xray", "tests/pictures", "tests/notebook", "tests/grading", "tests/runner")
+
+
 def pytest_collection_modifyitems(config, items):
-    """The answers come last, to fill up the end, and beside the notebooks, where a cell with traffic waits for what is
-    still running; those of the last lessons take the longest, and come first of them."""
+    """The answers come last, to fill up the end; those of the last lessons take the longest, and come first of them."""
     answers = [item for item in items if item.nodeid.startswith(ANSWERS)]
-    items[:] = [item for item in items if not item.nodeid.startswith(ANSWERS)] + answers[::-1]
+    others = [item for item in items if not item.nodeid.startswith(ANSWERS)]
+    items[:] = sorted(others, key=lambda item: not item.nodeid.startswith(SHORT)) + answers[::-1]
 
 
 @pytest.hookimpl(wrapper=True)

@@ -32,6 +32,7 @@ from migration_lab.server.embedded import free_port
 from migration_lab.workspace import Workspace
 from migration_xray.errors import UserError
 
+pytestmark = pytest.mark.elsewhere
 LOCK = ROOT / "requirements.lock"
 UV = shutil.which("uv", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]))
 NOT_THEIRS = ("LAB_", "PG", "JUPYTER_", "IPYTHON", "PYTHON", "VIRTUAL_ENV", "XDG_", "DATABASE_URL", "UV_", "PIP_")

@@ -134,6 +134,20 @@ def test_sql_takes_python_values_and_gives_them(lesson):
     assert lesson("[tuple(row) for row in rows]").value == [(3,)]
 
 
+def test_sql_keeps_a_data_frame_as_a_table(lesson):
+    """ipython-sql is imported without pandas, which makes a kernel slow to start; --persist must not miss it."""
+    lesson("import pandas; prices = pandas.DataFrame({'price': [1, 2]})")
+    assert lesson("%sql --persist prices").error is None
+    assert lesson("%sql SELECT sum(price) FROM prices").value[0] == (3,)
+
+
+def test_a_kernel_gets_ready_without_pandas():
+    """It is a third of the time in which the first cell of a notebook gets ready."""
+    loaded = "import sys, migration_lab.notebook; print('pandas' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
 @pytest.mark.parametrize(
     ("statement", "sentence"),
     [

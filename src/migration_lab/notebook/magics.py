@@ -18,8 +18,6 @@ from typing import Any, ParamSpec, TypeVar
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, cell_magic, line_cell_magic, line_magic, magics_class, needs_local_scope
 from IPython.display import DisplayHandle, Markdown, display
-from sql.connection import Connection as SqlConnection
-from sql.magic import SqlMagic
 from sqlalchemy import event
 from sqlalchemy.engine import ExceptionContext
 
@@ -50,6 +48,8 @@ from migration_xray.watch import watching
 from migration_xray.words import FLOWING, words_below
 
 from . import shown
+from .ipythonsql import Connection as SqlConnection
+from .ipythonsql import Sql
 from .sessions import Outcome, Sessions
 
 # What ipython-sql can't do, by its own words, and what can.
@@ -93,9 +93,7 @@ class LabMagics(Magics):
         self.opened: Opened | None = None
         self.sessions: Sessions | None = None
         self.under_traffic: Traffic | None = None
-        self.sql_magic = SqlMagic(shell)
-        self.sql_magic.displaycon = self.sql_magic.feedback = False
-        self.sql_magic.short_errors = True
+        self.sql_magic = Sql(shell)
         atexit.register(self._close_sessions)
 
     @line_magic
