@@ -6,6 +6,7 @@ WORKDIR /migration-lab
 COPY requirements.lock ./
 RUN pip install --no-cache-dir --require-hashes -r requirements.lock
 COPY pyproject.toml README.md LICENSE docker-compose.yml ./
+COPY etc etc
 COPY src src
 COPY notebooks notebooks
 RUN pip install --no-cache-dir --no-deps --no-build-isolation -e src/migration_xray -e . \

@@ -150,9 +150,11 @@ def _turns() -> psycopg.Connection:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
     """Give the kernel of each notebook a workspace of its own, as each learner has, on a server with its start state."""
+    os.environ.pop("JPY_SESSION_NAME", None)  # of the notebook before, or of a JupyterLab in whose terminal tests run
     if isinstance(item, IPyNbCell):
         os.environ["LAB_POSTGRES"] = _shared_url()
         os.environ["LAB_WORK"] = str(Path(os.environ["LAB_TESTS_SHARED"]) / item.path.stem)
+        os.environ["JPY_SESSION_NAME"] = str(item.path)  # as Jupyter Server names a kernel's notebook
         startstate.ensure_template(server(), find_lesson(item.path.name).start)
 
 
@@ -237,9 +239,9 @@ def shell(workspace, tmp_path, monkeypatch):
     settings.InteractiveShell.colors = "nocolor"
     ipython = InteractiveShell.instance(config=settings)
 
-    def run(cell: str) -> Ran:
+    def run(cell: str, **options) -> Ran:
         with capture_output() as captured:
-            result = ipython.run_cell(cell)
+            result = ipython.run_cell(cell, **options)
         # What a display has become is told by the last of those that name it.
         displays = {
             (one.transient or {}).get("display_id", number): one.data for number, one in enumerate(captured.outputs)

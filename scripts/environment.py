@@ -97,11 +97,13 @@ def missing(tests):
 def wanted():
     """For each part of .venv a digest of all that decides what it holds."""
     decides = f"{sys.version.split()[0]} {sysconfig.get_platform()} {ROOT}"
-    pyprojects = [(ROOT / package / "pyproject.toml").read_bytes() for package in PACKAGES]
+    # What an editable install takes from the clone: all else it reads there.
+    installed = [(ROOT / package / "pyproject.toml").read_bytes() for package in PACKAGES]
+    installed.append((ROOT / "etc" / "ipython" / "ipython_config.py").read_bytes())
     return {
         "learner": digest(LEARNERS_LOCK.read_bytes(), os.fsencode(decides)),
         "tests": digest(TESTS_LOCK.read_bytes()),
-        "own": digest(*pyprojects),
+        "own": digest(*installed),
     }
 
 

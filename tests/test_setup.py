@@ -132,6 +132,7 @@ def make_clone(root, wheels):
     shutil.copytree(ROOT / "scripts", root / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE", "docker-compose.yml"):
         shutil.copy(ROOT / name, root)
+    shutil.copytree(ROOT / "etc", root / "etc")
     (root / "scripts" / "requirements.lock").write_text(wheels.uv)
     (root / "requirements.lock").write_text(wheels.learner)
     (root / "tests").mkdir()

@@ -105,7 +105,7 @@ class Environment:
 def built(tmp_path_factory) -> Path:
     """A clone in which people have worked, with its wheels in dist/."""
     root = tmp_path_factory.mktemp("clone")
-    for name in ("src", "notebooks"):
+    for name in ("etc", "src", "notebooks"):
         shutil.copytree(ROOT / name, root / name)
     for name in ("pyproject.toml", "README.md", "LICENSE", "docker-compose.yml", ".gitignore"):
         shutil.copy(ROOT / name, root)
@@ -188,7 +188,9 @@ def test_the_course_is_whole_and_nothing_else_is_in_it(wheels, tracked):
     """An exercise without its check.py, or a learner's work on its way to everybody."""
     expected = {name.removeprefix("src/") for name in tracked if name.startswith("src/migration_lab/")}
     expected |= {f"migration_lab/{name}" for name in tracked if name.startswith("notebooks/")}
-    assert in_wheel(wheels["migration_lab"]) == expected | {"migration_lab/docker-compose.yml"}
+    wheel = wheels["migration_lab"]
+    beside = f"{wheel.name.split('-py3')[0]}.data/data/etc/ipython/ipython_config.py"
+    assert in_wheel(wheel) == expected | {"migration_lab/docker-compose.yml", beside}
 
 
 def test_xray_is_whole_and_nothing_else_is_in_it(wheels, tracked):
@@ -346,8 +348,15 @@ def test_jupyterlab_serves_the_course_from_the_home(installed, home, served):
     assert (folder / "00_start_here.ipynb").is_file()
     assert sorted(path.name for path in home["HOME"].iterdir() if not path.name.startswith(".")) == ["migration-lab"]
     assert not list(installed.cwd.iterdir()), "it wrote into the folder where it was called"
-    said = installed.run("ipython", "-c", "%load_ext migration_lab\n%lesson 00", **home)
+    said = installed.run("ipython", "-c", "%lesson 00", **home)
     assert "Revision  0003_orders" in said, "a notebook's first cell failed"
+
+
+def test_its_settings_for_ipython_are_its_own_files(installed):
+    """What an uninstall does not know stays, and each later kernel of the environment complains of a missing module."""
+    settings = installed.folder / "etc" / "ipython" / "ipython_config.py"
+    recorded = installed.packages["migration-lab"].files
+    assert settings.is_file() and settings.resolve() in [file.locate().resolve() for file in recorded]
 
 
 def test_an_exercise_passes_and_progress_knows_it(installed, home):

@@ -1,6 +1,7 @@
 """Migration Lab: learn to change a live PostgreSQL database without hurting it.
 
-In a notebook, ``%load_ext migration_lab`` registers the verbs; in a terminal, ``lab`` has the same ones.
+The kernels of its environment have the verbs; elsewhere ``%load_ext migration_lab`` registers them in a notebook. In a
+terminal, ``lab`` has the same ones.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ def refused(ran) -> str:
 def test_a_verb_of_a_lesson_says_that_none_is_open(shell, cell):
     """People start in the middle of a notebook, or restart its kernel and go on where they were."""
     assert refused(shell(cell)) == (
-        "No lesson is open in this notebook. Run its first cell, or `%lesson NUMBER`, then try again."
+        "No lesson is open in this notebook. `%lesson NUMBER` opens one, for example `%lesson 00`."
     )
 
 

@@ -1,6 +1,7 @@
 """The course: its lessons and exercises, what a learner has of them, and what a learner has done."""
 
 from .answers import solution, write_answer
+from .cells import Cell, code_cells, find_cell
 from .grade import Grade, Outcome, shown
 from .lesson import Opened, lay_files, lay_start, open_place, revision, versions, versions_seen
 from .manifest import Exercise, Lesson, exercises, find, find_exercise, find_lesson, lessons
@@ -10,14 +11,17 @@ from .summary import keep
 from .take_home import write_project
 
 __all__ = [
+    "Cell",
     "Exercise",
     "Grade",
     "Lesson",
     "Opened",
     "Outcome",
     "Progress",
+    "code_cells",
     "exercises",
     "find",
+    "find_cell",
     "find_exercise",
     "find_lesson",
     "keep",

@@ -32,6 +32,7 @@ class Opened:
     database: str
     revision: str | None
     saved: Path | None = None
+    is_new: bool = False  # its database was made by this opening
 
     @property
     def url(self) -> URL:
@@ -42,10 +43,16 @@ class Opened:
             f"Server    {self.server}",
             f"Database  {self.database}",
             f"Revision  {self.revision or 'none yet'}",
+            self.saved_line,
         ]
-        if self.saved:
-            lines.append(f"Your files were saved in {self.saved.relative_to(self.workspace.path).as_posix()}")
-        return "\n".join(lines)
+        return "\n".join(filter(None, lines))
+
+    @property
+    def saved_line(self) -> str:
+        """Where the learner's files were saved; empty if none had to be."""
+        if self.saved is None:
+            return ""
+        return f"Your files were saved in {self.saved.relative_to(self.workspace.path).as_posix()}"
 
     def variables(self) -> dict[str, str]:
         """The environment in which psql, alembic and lab, started by anything, mean this place."""
@@ -69,9 +76,10 @@ def open_place(place: Lesson | Exercise, reset: bool = False, workspace: Workspa
     project = workspace.project(place.place)
     with workspace.locked(place.place):
         saved = lay_files(place, project, reset, workspace)
-        if reset or not database_exists(running, database):
+        is_new = reset or not database_exists(running, database)
+        if is_new:
             startstate.create_database(running, database, place.start)
-    return Opened(place, workspace, running, project, database, revision(running, database), saved)
+    return Opened(place, workspace, running, project, database, revision(running, database), saved, is_new)
 
 
 def database_name(place: str, running: Server, workspace: Workspace) -> str:

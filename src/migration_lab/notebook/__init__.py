@@ -1,5 +1,5 @@
-"""The verbs in a notebook: magics, named sessions, and what a cell shows."""
+"""The verbs in a notebook: what every kernel has, magics, named sessions, and what a cell shows."""
 
-from .magics import register
+from .kernel import load_ipython_extension, register
 
-__all__ = ["register"]
+__all__ = ["load_ipython_extension", "register"]

@@ -48,6 +48,7 @@ from migration_xray.watch import watching
 from migration_xray.words import FLOWING, words_below
 
 from . import shown
+from .going_on import nothing_open
 from .ipythonsql import Connection as SqlConnection
 from .ipythonsql import Sql
 from .sessions import Outcome, Sessions
@@ -93,6 +94,7 @@ class LabMagics(Magics):
         self.opened: Opened | None = None
         self.sessions: Sessions | None = None
         self.under_traffic: Traffic | None = None
+        self.not_opened = ""  # why the notebook's lesson could not be opened, as it was printed
         self.sql_magic = Sql(shell)
         atexit.register(self._close_sessions)
 
@@ -258,13 +260,18 @@ class LabMagics(Magics):
             yield trace
 
     def _open(self, place: Lesson | Exercise, reset: bool) -> Opened:
+        opened = self.enter(place, reset)
+        print(opened)
+        return opened
+
+    def enter(self, place: Lesson | Exercise, reset: bool = False) -> Opened:
+        """Open a place, and make it the one that every verb, psql and relative path mean from here on."""
         self._leave()
         opened = open_place(place, reset)
         os.environ.update(opened.variables())
         os.chdir(opened.project)
         self._connect(opened)
         self.opened, self.sessions = opened, Sessions(opened)
-        print(opened)
         return opened
 
     def _connect(self, opened: Opened) -> None:
@@ -289,9 +296,7 @@ class LabMagics(Magics):
 
     def _place(self) -> Opened:
         if self.opened is None:
-            raise UserError(
-                "No lesson is open in this notebook. Run its first cell, or `%lesson NUMBER`, then try again."
-            )
+            raise UserError(nothing_open(self.shell))
         Progress(self.opened.workspace).seen(self.opened.place)
         return self.opened
 
@@ -302,7 +307,8 @@ class LabMagics(Magics):
         return find_exercise(words)
 
 
-def register(shell: InteractiveShell) -> None:
+def load_ipython_extension(shell: InteractiveShell) -> None:
+    """Give a shell the verbs, and teach it to show traces and charts."""
     shown.register(shell)
     shell.register_magics(LabMagics(shell))
 

@@ -1,0 +1,31 @@
+"""Which notebook a kernel runs. This module imports next to nothing: every kernel of the environment imports it."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from IPython.core.interactiveshell import ExecutionInfo, InteractiveShell
+
+from migration_lab.paths import NOTEBOOKS
+
+
+def is_a_persons(shell: InteractiveShell, info: ExecutionInfo) -> bool:
+    """Whether a person runs this cell. VS Code asks a kernel things of its own too, and has these not stored."""
+    in_vs_code = "__vsc_ipynb_file__" in shell.user_ns or "-jvsc-" in os.environ.get("JPY_SESSION_NAME", "")
+    return bool(info.store_history) or not in_vs_code
+
+
+def lesson_notebook(shell: InteractiveShell) -> str | None:
+    """The name of the course's notebook that this kernel runs, or None where it runs another one or none.
+
+    A copy counts as its lesson: 11_name-Copy1.ipynb, 11_name.newer.ipynb.
+    """
+    # VS Code sets the variable in the notebook, Jupyter Server the one in the environment.
+    said = shell.user_ns.get("__vsc_ipynb_file__") or os.environ.get("JPY_SESSION_NAME")
+    name = re.split(r"[/\\:]", str(said or ""))[-1]
+    if not re.match(r"\d\d_", name):
+        return None
+    return next(
+        (own.name for own in NOTEBOOKS.glob("*.ipynb") if re.match(rf"{re.escape(own.stem)}(?!\w)", name)), None
+    )
