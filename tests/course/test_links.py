@@ -18,6 +18,7 @@ import pytest
 
 from migration_lab.course import refresh_notebooks
 from migration_lab.course.manifest import Lesson, lessons
+from migration_lab.course.prediction import predictions
 from migration_lab.paths import NOTEBOOKS, ROOT
 from migration_lab.workspace import Workspace
 
@@ -212,6 +213,7 @@ def squashed(text: str) -> str:
 def test_a_term_is_one_of_the_course(term):
     """Linked from a lesson, or used in one: what neither is belongs in another book."""
     linked = {anchor for page in NOTEBOOKS.glob("*.ipynb") for anchor in linked_terms(markdown(page))}
+    linked |= {anchor for one in predictions().values() for anchor in linked_terms(one.why)}
     assert of_github(term) in linked or squashed(term) in course_in_one_word()
 
 
@@ -222,7 +224,8 @@ by_lesson = pytest.mark.parametrize("lesson", lessons().values(), ids=lambda les
 def test_a_lesson_links_its_words_with_measure(lesson: Lesson):
     """A few, each once, in the running text: not in the title, not in a heading, not where one is to think first."""
     cells = [cell.source for cell in read(NOTEBOOKS / lesson.notebook).cells if cell.cell_type == "markdown"]
-    terms = Counter(linked_terms("\n\n".join(cells)))
+    explained = [one.why for one in predictions().values() if one.lesson == lesson.number]
+    terms = Counter(linked_terms("\n\n".join([*cells, *explained])))
     assert [term for term, times in terms.items() if times > 1] == []
     assert not linked_terms(cells[0])
     for line in "\n".join(cells).splitlines():

@@ -16,6 +16,7 @@ from migration_lab.course import progress as progresses
 from migration_lab.course import summary
 from migration_lab.course.grade import Grade, Outcome
 from migration_lab.course.manifest import find_exercise, find_lesson, lessons
+from migration_lab.course.prediction import Prediction
 from migration_lab.course.progress import Progress, report
 from migration_lab.course.summary import keep, page
 from migration_lab.files import write_whole
@@ -199,6 +200,10 @@ def test_a_file_of_an_older_lab_is_read(progress):
         {"last": "yesterday"},
         {"last": {"lesson": ["03"], "at": "2026-03-02T12:00:00+00:00"}},
         {"exercises": {FIRST.id: {"solution": True}}},
+        {"predictions": []},
+        {"predictions": {"who_waits": "b"}},
+        {"predictions": {"who_waits": {"guess": 2}}},
+        {"predictions": {"who_waits": {"guess": "b", "right": "yes"}}},
     ],
     ids=str,
 )
@@ -220,6 +225,46 @@ def test_a_day_that_is_none_is_left_out(progress, day):
     assert re.search(r"passed at the first try(?: on 1 January 1)?, ", line(progress, FIRST))
     progress.seen(LESSON)
     assert progress.seconds(LESSON) == 0
+
+
+# Predictions
+
+CHOICE = Prediction("who_waits", "03", "Who waits?", ("the readers", "the writers"), "b", "…")
+WORDS = Prediction("what_error", "03", "What will it say?", (), "", "…")
+
+
+def test_a_guess_and_what_became_of_it(progress, clock):
+    progress.predicted(CHOICE, "a")
+    clock.goes(minutes=1)
+    progress.predicted(CHOICE, "b")
+    clock.goes(minutes=1)
+    progress.compared(CHOICE)
+    clock.goes(minutes=1)
+    progress.predicted(CHOICE, "a")
+    progress.compared(CHOICE)
+    kept = {"guess": "b", "at": "2026-03-02T12:01:00+00:00", "shown": "2026-03-02T12:02:00+00:00", "right": True}
+    assert progress.prediction(CHOICE) == kept
+    assert progress.seconds(LESSON) == 180, "whoever predicts is at work"
+
+
+def test_predictions_are_counted_and_right_ones_where_that_is_known(progress):
+    assert "rediction" not in report(progress) + shown(progress)
+    progress.predicted(CHOICE, "b")
+    assert "1 prediction made.\n" in report(progress), "before the answer is shown, this would give it away"
+    assert "Predictions 1 made " in shown(progress)
+    progress.predicted(WORDS, "no idea")
+    progress.compared(CHOICE)
+    progress.compared(WORDS)
+    progress.compared(replace(CHOICE, id="skipped"))
+    assert "2 predictions made. 1 of the 1 that can be judged was right.\n" in report(progress)
+    assert "Predictions 2 made, 1 of 1 right " in shown(progress)
+
+
+def test_a_file_without_predictions_takes_them(progress):
+    progress.path.write_text(json.dumps(OLDER), encoding="utf-8")
+    progress.predicted(CHOICE, "a")
+    assert progress.prediction(CHOICE)["guess"] == "a"
+    assert progress.passed(FIRST) and not progress.workspace.backups.exists()
 
 
 # The page

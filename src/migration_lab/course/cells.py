@@ -19,6 +19,12 @@ class Cell:
     source: str
     must_fail: bool
 
+    @property
+    def predicts(self) -> str | None:
+        """The id of the prediction that this cell asks for, if it is such a cell."""
+        words = self.source.split()
+        return words[1] if words[:1] == ["%predict"] and len(words) > 1 else None
+
 
 @cache
 def code_cells(lesson: Lesson) -> tuple[Cell, ...]:
@@ -36,3 +42,10 @@ def find_cell(lesson: Lesson, cell_id: str | None, source: str) -> Cell | None:
     cells = code_cells(lesson)
     found = [cell for cell in cells if cell.id == cell_id] or [cell for cell in cells if cell.source == source]
     return found[0] if len(found) == 1 else None
+
+
+def answering_cell(lesson: Lesson, prediction: str) -> Cell | None:
+    """The cell that shows the outcome of a prediction: the next code cell that does not ask for one itself."""
+    cells = code_cells(lesson)
+    asking = next((at for at, cell in enumerate(cells) if cell.predicts == prediction), len(cells))
+    return next((cell for cell in cells[asking:] if not cell.predicts), None)

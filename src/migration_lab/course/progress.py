@@ -1,4 +1,4 @@
-"""What a learner has done: time, tries, hints and passes, in one readable file, ``work/progress.json``."""
+"""What a learner has done: time, tries, hints, passes and predictions, in one readable file, ``work/progress.json``."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from migration_lab.workspace import Workspace
 
 from .grade import Grade, Outcome
 from .manifest import Exercise, Lesson, exercises, lessons
+from .prediction import Prediction
 
 HONEST_TRIES = 3
 PAUSE = 30 * 60  # seconds: whoever is not seen for longer was not at work
@@ -80,6 +81,34 @@ class Progress:
     def may_see_solution(self, exercise: Exercise) -> bool:
         return self.passed(exercise) or self.tries(exercise) >= HONEST_TRIES
 
+    def predicted(self, prediction: Prediction, guess: str) -> None:
+        """Note a guess in the place of the one before. Once the answer was shown, the first one stays."""
+        with self._changing() as state:
+            _count(state, prediction.lesson)
+            entry = state["predictions"].setdefault(prediction.id, {})
+            if "shown" not in entry:
+                entry |= {"guess": guess, "at": _now().isoformat()}
+
+    def compared(self, prediction: Prediction) -> None:
+        """Note that the answer was shown, and whether the guess before it was right, if that can be known."""
+        if "shown" in self.prediction(prediction):
+            return
+        with self._changing() as state:
+            entry = state["predictions"].setdefault(prediction.id, {})
+            entry["shown"] = _now().isoformat()
+            if "guess" in entry and (right := prediction.is_right(entry["guess"])) is not None:
+                entry["right"] = right
+
+    def prediction(self, prediction: Prediction) -> dict:
+        """What the file says of a prediction: the guess, when it was made, when its answer was shown, and whether it was
+        right."""
+        return self._read()["predictions"].get(prediction.id, {})
+
+    def predictions_made(self) -> tuple[int, int, int]:
+        """How many guesses were made, how many of them could be compared with the outcome, and how many were right."""
+        made = [entry for entry in self._read()["predictions"].values() if "guess" in entry]
+        return len(made), sum("right" in entry for entry in made), sum(entry.get("right", False) for entry in made)
+
     def table(self) -> list[tuple[Lesson, bool, list[tuple[Exercise, bool, int]]]]:
         """For each lesson: was it opened, and for each of its exercises: is it passed, after how many failed tries."""
         state = self._read()
@@ -108,7 +137,7 @@ class Progress:
         return self._read()["exercises"].get(exercise.id, {})
 
     def _read(self) -> dict:
-        state: dict[str, Any] = {"lessons": {}, "exercises": {}, "seconds": {}, "last": {}}
+        state: dict[str, Any] = {"lessons": {}, "exercises": {}, "seconds": {}, "last": {}, "predictions": {}}
         try:
             found = state | json.loads(self.path.read_text(encoding="utf-8"))
             if not _is_whole(found):
@@ -130,14 +159,16 @@ class Progress:
 
 def _is_whole(state: dict) -> bool:
     """Whether a file holds what this module writes; a person may have edited it."""
-    kinds = {"passed": str, "tries": list, "hints": int, "solution": str}
+    exercise = {"passed": str, "tries": list, "hints": int, "solution": str}
+    prediction = {"guess": str, "at": str, "shown": str, "right": bool}
     return (
-        all(isinstance(state[key], dict) for key in ("lessons", "exercises", "seconds", "last"))
+        all(isinstance(state[key], dict) for key in ("lessons", "exercises", "seconds", "last", "predictions"))
         and all(isinstance(seconds, int) for seconds in state["seconds"].values())
         and all(isinstance(value, str) for value in state["last"].values())
         and all(
             isinstance(entry, dict) and all(isinstance(entry.get(key, kind()), kind) for key, kind in kinds.items())
-            for entry in state["exercises"].values()
+            for part, kinds in (("exercises", exercise), ("predictions", prediction))
+            for entry in state[part].values()
         )
     )
 
@@ -178,11 +209,24 @@ def report(progress: Progress) -> str:
             upcoming = upcoming or (None if passed else f"%check {exercise.id}, in lesson {lesson.number}")
         if not opened:
             upcoming = upcoming or f"lesson {lesson.number}, {lesson.title}"
+    if made := predictions_line(progress):
+        lines.append(made)
     solved = sum(progress.passed(exercise) for exercise in exercises().values())
     lines.append(
         f"{solved} of {len(exercises())} exercises passed. " + (f"Next: {upcoming}." if upcoming else "All done.")
     )
     return "\n".join(lines)
+
+
+def predictions_line(progress: Progress) -> str:
+    """How many predictions were made, and how many were right; empty where none was made."""
+    made, compared, right = progress.predictions_made()
+    if not made:
+        return ""
+    line = f"{made} prediction{'s' * (made != 1)} made."
+    return line + (
+        f" {right} of the {compared} that can be judged {'was' if right == 1 else 'were'} right." if compared else ""
+    )
 
 
 def _now() -> datetime:

@@ -81,6 +81,9 @@ def _opening(progress: Progress, done: list[Lesson]) -> str:
 def _facts(progress: Progress, done: list[Lesson]) -> Iterator[tuple[str, str]]:
     yield "Lessons done", f"{len(done)} of {len(lessons())}"
     yield "Exercises passed", f"{sum(map(progress.passed, exercises().values()))} of {len(exercises())}"
+    made, compared, right = progress.predictions_made()
+    if made:
+        yield "Predictions", f"{made} made" + (f", {right} of {compared} right" if compared else "")
     patterns, known = _patterns(lessons().values()), _patterns(done)
     if patterns:
         yield "Patterns of the template", f"{len(known)} of {len(patterns)}"
