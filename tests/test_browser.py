@@ -105,7 +105,7 @@ def test_the_first_lesson_opens_by_itself_and_nothing_is_asked(site, stranger):
     expect(notebook.panel.get_by_role("heading", name=re.compile("^00 · Start here"))).to_be_in_viewport()
     expect(stranger.locator(QUESTIONS)).to_have_count(0)
     assert "token" not in stranger.url
-    assert "PostgreSQL" in notebook.cell("%load_ext").run()
+    assert "PostgreSQL" in notebook.cell("%lesson 00").run()
 
 
 # What a web page would do to get a terminal; gives whether one opened.
@@ -269,6 +269,26 @@ def test_restart_and_run_all_begins_anew(opened):
     assert [cell.count for cell in cells] == list(range(1, len(cells) + 1))
 
 
+def test_a_prediction_is_kept_over_a_restart_and_the_lesson_goes_on(opened, page, site):
+    """A learner guesses, restarts the kernel, and runs the next cell: nothing is lost, and no cell is "not found"."""
+    lesson = opened("00")
+    (site.work / "progress.json").unlink(missing_ok=True)  # another test may have seen the answer
+    lesson.cell("%lesson 00 --reset").run()
+    lesson.cell("%%writefile").run()
+    asking = lesson.cell("%predict file_or_database")
+    assert asking.write("%predict file_or_database a").run().startswith("Noted: a) yes, ")
+    lesson.panel.get_by_role("button", name=re.compile(r"^Restart the kernel( \(|$)")).click()
+    page.get_by_role("dialog").get_by_role("button", name=re.compile("^(Confirm Kernel )?Restart")).click()
+    lesson.wait_until_ready()
+    answering = lesson.cell("%alembic upgrade head")
+    assert answering.run().startswith("Lesson 00 goes on where you left it: revision 0003_orders.")
+    table = answering.outputs.get_by_role("table")
+    assert table.get_by_role("columnheader").all_inner_texts() == ["You predicted", "Outcome"]
+    assert table.get_by_role("cell").all_inner_texts() == ["a) yes, users has the new column", "b) no, not yet"]
+    answering.outputs.get_by_role("link", name="default").click()
+    page.wait_for_function("() => jupyterapp.shell.currentWidget.context?.path == 'glossary.md'")
+
+
 def test_what_was_written_is_there_after_closing_the_tab(opened, page, site):
     """Ctrl+S keeps it; and who forgets that is asked before the tab closes."""
     lesson = opened("01")
@@ -291,7 +311,7 @@ def test_what_was_written_is_there_after_closing_the_tab(opened, page, site):
 def test_a_statement_that_waits_can_be_stopped(opened, site, running):
     """A lock that nobody lets go, and the square in the toolbar: a word, and the kernel is well."""
     lesson = opened("00")
-    lesson.cell("%load_ext").run()
+    lesson.cell("%lesson 00").run()
     held = lesson.add_below(lesson.cells()[-1], "%session other BEGIN; LOCK TABLE users")
     held.run()
     waiting = lesson.add_below(held, "%sql UPDATE users SET name = name WHERE id = 1")
@@ -315,7 +335,7 @@ def test_links_lead_from_lesson_to_lesson(opened):
 
 def test_a_guess_unfolds(opened):
     """The answer to a prediction is out of sight until it is asked for."""
-    lesson = opened("00")
+    lesson = opened("01")
     folded = lesson.panel.locator(".jp-MarkdownOutput details").first
     answer = folded.locator("p").last if folded.locator("p").count() else folded
     folded.scroll_into_view_if_needed()

@@ -1,4 +1,4 @@
-"""The verbs in a notebook: what every kernel has, magics, named sessions, and what a cell shows."""
+"""The verbs in a notebook: what every kernel has, magics, named sessions, predictions, and what a cell shows."""
 
 from .kernel import load_ipython_extension, register
 

@@ -49,6 +49,7 @@ from migration_xray.words import FLOWING, words_below
 
 from . import shown
 from .going_on import nothing_open
+from .guesses import Guesses
 from .ipythonsql import Connection as SqlConnection
 from .ipythonsql import Sql
 from .sessions import Outcome, Sessions
@@ -94,6 +95,7 @@ class LabMagics(Magics):
         self.opened: Opened | None = None
         self.sessions: Sessions | None = None
         self.under_traffic: Traffic | None = None
+        self.guesses = Guesses()
         self.not_opened = ""  # why the notebook's lesson could not be opened, as it was printed
         self.sql_magic = Sql(shell)
         atexit.register(self._close_sessions)
@@ -242,6 +244,12 @@ class LabMagics(Magics):
         exercise = self._exercise(line, "solution")
         parts = solution(exercise, Workspace())
         display(Markdown("\n\n".join(f"`{name}`\n\n```python\n{text}```" for name, text in parts.items())))
+
+    @line_magic
+    @verb
+    def predict(self, line: str) -> None:
+        """%predict ID [GUESS]: note what you expect, before the cell that shows it."""
+        print(self.guesses.note(line))
 
     @line_magic
     @verb
