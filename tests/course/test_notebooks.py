@@ -19,7 +19,6 @@ from migration_lab.course.prediction import predictions
 from migration_lab.paths import NOTEBOOKS
 
 LESSONS = list(lessons().values())
-FILE_MAGICS = ("%%answer", "%%writefile")
 
 
 def read(lesson: Lesson) -> nbformat.NotebookNode:
@@ -73,19 +72,15 @@ def test_a_lesson_is_as_the_manifest_says(lesson):
 
 @by_lesson
 def test_a_lesson_has_the_shape_of_a_lesson(lesson):
-    """Short cells, one idea each, a prediction for what is worth predicting, and keypoints to take along."""
+    """A prediction for what is worth predicting, keypoints to take along, and a way on.
+
+    How many cells a lesson has, and how long they are, its ideas decide.
+    """
     notebook = read(lesson)
-    assert 15 <= len(notebook.cells) <= 30
-    for cell in code(notebook):
-        assert cell.source.startswith(FILE_MAGICS) or len(cell.source.splitlines()) <= 8, cell.source
-        assert len(cell.source.splitlines()) <= 60, cell.source
-    for cell in notebook.cells:
-        if cell.cell_type == "markdown":
-            assert len(cell.source.split()) <= 190, f"one idea a cell: {cell.source[:60]}…"
     said = prose(notebook)
-    assert said.count("**Predict.**") >= 2
     asked = sum(cell.source.startswith("%predict ") for cell in code(notebook))
-    assert said.count("**Predict.**") - asked == said.count("<details>") == said.count("</details>")
+    assert said.count("**Predict.**") == asked >= 2, "each question has its %predict, and each %predict its question"
+    assert "Think first" not in said, "an explanation comes with %predict, after the cell that answers"
     keypoints = re.search(r"## Keypoints\n\n((?:- .+\n)+)", notebook.cells[-1].source)
     assert 3 <= len(keypoints[1].splitlines()) <= 6
     assert "**Next:**" in notebook.cells[-1].source
