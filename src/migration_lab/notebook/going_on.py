@@ -49,10 +49,14 @@ def look_back(magics: LabMagics, info: ExecutionInfo, error: BaseException | Non
     """After a cell: help with names that are not there any more, and compare a prediction with the outcome."""
     place = magics.opened.place if magics.opened else None
     number = place.number if isinstance(place, Lesson) else place.lesson if place else None
-    lesson = own_lesson(magics.shell) or (lessons()[number] if number else None)
-    if lesson:
-        help_with_names(magics.shell, lesson, info, error)
-        magics.guesses.compare(lesson, info, error)
+    try:
+        with in_words():
+            lesson = own_lesson(magics.shell) or (lessons()[number] if number else None)
+            if lesson:
+                help_with_names(magics.shell, lesson, info, error)
+                magics.guesses.compare(lesson, info, error)
+    except UserError as refused:
+        print(refused, file=sys.stderr)
 
 
 def own_lesson(shell: InteractiveShell) -> Lesson | None:
