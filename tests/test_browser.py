@@ -333,19 +333,6 @@ def test_links_lead_from_lesson_to_lesson(opened):
     expect(following.panel.get_by_role("heading", name=re.compile("^01 · "))).to_be_in_viewport()
 
 
-def test_a_guess_unfolds(opened):
-    """The answer to a prediction is out of sight until it is asked for."""
-    lesson = opened("01")
-    folded = lesson.panel.locator(".jp-MarkdownOutput details").first
-    answer = folded.locator("p").last if folded.locator("p").count() else folded
-    folded.scroll_into_view_if_needed()
-    assert folded.get_attribute("open") is None
-    height = folded.bounding_box()["height"]
-    folded.locator("summary").click()
-    assert folded.bounding_box()["height"] > height
-    expect(answer).to_be_visible()
-
-
 def test_its_terminal_knows_the_lab(opened, page, site):
     """The notebooks' verbs, psql and alembic, however the lab was started: here, with no terminal behind it."""
     opened("00")

@@ -64,7 +64,7 @@ def test_a_lesson_is_as_the_manifest_says(lesson):
     assert re.findall(r"^- (.+)$", first, re.M) == list(lesson.objectives)
     missing = [part for part in lesson.template if part.split(": ")[-1].lower() not in first.lower()]
     assert not missing, "the first cell names the template's parts that the lesson walks through"
-    opening = code(notebook)[0].source.removeprefix("%load_ext migration_lab\n")  # which no kernel of the lab needs
+    opening = code(notebook)[0].source
     assert opening == f"%lesson {lesson.number} --reset"
     checked = [cell.source.split()[1] for cell in code(notebook) if cell.source.startswith("%check")]
     assert checked == [exercise.id for exercise in lesson.exercises]
