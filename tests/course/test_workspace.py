@@ -17,24 +17,17 @@ from pathlib import Path
 import nbformat
 import pytest
 from conftest import drop_databases
-from nbformat.sign import NotebookNotary
 
 from migration_lab import tag as tags
 from migration_lab import workspace as workspaces
 from migration_lab.cli import main
 from migration_lab.course import notebooks as delivery
-from migration_lab.course import refresh_notebooks
+from migration_lab.course import find_lesson, refresh_notebooks
 from migration_lab.files import write_whole
 from migration_lab.paths import NOTEBOOKS
 from migration_lab.workspace import Workspace
 
 on_posix = pytest.mark.skipif(os.name == "nt", reason="mounts a disk or makes a link as POSIX systems do")
-
-
-@pytest.fixture(autouse=True)
-def signatures(tmp_path, monkeypatch):
-    """A place of the test's own for the signatures that JupyterLab keeps in a person's home."""
-    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "jupyter"))
 
 
 @pytest.fixture
@@ -54,13 +47,14 @@ class Course:
         self.publish("01", "first")
 
     def publish(self, number: str, text: str) -> None:
-        cells = [nbformat.v4.new_markdown_cell(f"# {number}"), nbformat.v4.new_code_cell(f"'{text}'")]
+        ran = {"execution_count": 1, "outputs": [nbformat.v4.new_output("stream", text=f"what {text} gives")]}
+        cells = [nbformat.v4.new_markdown_cell(f"# {number}"), nbformat.v4.new_code_cell(f"'{text}'", **ran)]
         for index, cell in enumerate(cells):
             cell["id"] = f"cell{index}"
         nbformat.write(nbformat.v4.new_notebook(cells=cells), self.folder / f"{number}.ipynb")
 
-    def text(self, number: str) -> str:
-        return (self.folder / f"{number}.ipynb").read_text(encoding="utf-8")
+    def cells(self, number: str) -> list[str]:
+        return cells(self.folder / f"{number}.ipynb")
 
 
 @pytest.fixture
@@ -72,6 +66,11 @@ def course(tmp_path, monkeypatch) -> Course:
 
 def text(path: Path) -> str:
     return path.read_text(encoding="utf-8")
+
+
+def cells(notebook: Path) -> list[str]:
+    """What people read and write in a notebook, without what its cells print."""
+    return [cell.source for cell in nbformat.read(notebook, as_version=4).cells]
 
 
 def write_in(notebook: Path, words: str) -> None:
@@ -341,13 +340,16 @@ def test_a_hubs_volumes_of_one_image_are_their_users(tmp_path, at, monkeypatch, 
 # Notebooks that nobody has touched
 
 
-def test_the_course_is_laid_whole_and_trusted(work):
-    """A picture that JupyterLab does not trust is not shown, and the lesson reads as if it were broken."""
+def test_the_course_is_laid_whole_and_without_its_outputs(work):
+    """The stored outputs answered each prediction before it was made, and nobody could see what they had run."""
     assert refresh_notebooks(work) == []
     for source in NOTEBOOKS.glob("*.ipynb"):
-        copy = work.path / source.name
-        assert text(copy) == text(source)
-        assert NotebookNotary().check_signature(nbformat.read(copy, as_version=4))
+        copy = nbformat.read(work.path / source.name, as_version=4)
+        nbformat.validate(copy)
+        assert cells(work.path / source.name) == cells(source)
+        assert [cell.id for cell in copy.cells] == [cell.id for cell in nbformat.read(source, as_version=4).cells]
+        ran = [cell for cell in copy.cells if cell.cell_type == "code" and (cell.outputs or cell.execution_count)]
+        assert ran == []
 
 
 def test_the_pictures_of_the_lessons_come_along(work):
@@ -387,7 +389,7 @@ def test_an_untouched_copy_is_renewed(work, course):
     refresh_notebooks(work)
     course.publish("01", "second")
     assert refresh_notebooks(work) == []
-    assert text(work.path / "01.ipynb") == course.text("01")
+    assert cells(work.path / "01.ipynb") == course.cells("01")
     assert notebooks(work) == {"00.ipynb", "01.ipynb"}
 
 
@@ -406,7 +408,7 @@ def test_a_deleted_copy_comes_again(work, course):
     refresh_notebooks(work)
     (work.path / "01.ipynb").unlink()
     assert refresh_notebooks(work) == []
-    assert text(work.path / "01.ipynb") == course.text("01")
+    assert cells(work.path / "01.ipynb") == course.cells("01")
 
 
 def test_a_copy_that_was_only_run_is_renewed_and_its_outputs_are_saved(work, course):
@@ -415,9 +417,97 @@ def test_a_copy_that_was_only_run_is_renewed_and_its_outputs_are_saved(work, cou
     run_in(work.path / "01.ipynb", "what my server said")
     course.publish("01", "second")
     assert refresh_notebooks(work) == []
-    assert text(work.path / "01.ipynb") == course.text("01")
+    assert cells(work.path / "01.ipynb") == course.cells("01")
     (saved,) = work.backups.glob("01-*.ipynb")
     assert "what my server said" in text(saved)
+
+
+# Notebooks that an older lab has laid: with their outputs, and a record that knows the cells alone
+
+
+@pytest.fixture
+def older(work, course) -> Workspace:
+    """A learner's folder as the first edition laid it."""
+    for number in ("00", "01"):
+        shutil.copyfile(course.folder / f"{number}.ipynb", work.path / f"{number}.ipynb")
+    digests = {f"{number}.ipynb": delivery.cells_digest(course.folder / f"{number}.ipynb") for number in ("00", "01")}
+    work.write_json("notebooks.json", digests)
+    return work
+
+
+def outputs(notebook: Path) -> list[str]:
+    code = [cell for cell in nbformat.read(notebook, as_version=4).cells if cell.cell_type == "code"]
+    return [output.text for cell in code for output in cell.outputs]
+
+
+def test_a_copy_of_an_older_lab_loses_its_outputs_once(older, course):
+    """Its owner reads on with the answers on the page for as long as the lesson stays the same."""
+    run_in(older.path / "01.ipynb", "what my server said")
+    assert refresh_notebooks(older) == []
+    assert outputs(older.path / "00.ipynb") == outputs(older.path / "01.ipynb") == []
+    (saved,) = older.backups.glob("01-*.ipynb")
+    assert outputs(saved) == ["what my server said"]
+    run_in(older.path / "01.ipynb", "once more")
+    assert refresh_notebooks(older) == []
+    assert outputs(older.path / "01.ipynb") == ["once more"]
+
+
+def test_an_edited_copy_of_an_older_lab_stays(older, course):
+    write_in(older.path / "01.ipynb", "my answer")
+    before = text(older.path / "01.ipynb")
+    assert refresh_notebooks(older) == [], "the course has nothing newer"
+    assert text(older.path / "01.ipynb") == before
+    course.publish("01", "second")
+    assert len(refresh_notebooks(older)) == 1
+    assert text(older.path / "01.ipynb") == before
+
+
+def test_after_an_update_of_python_an_untouched_lesson_is_not_unsaved(work, course, monkeypatch):
+    """JupyterLab writes Python's version into each notebook that it opens, and asked about it when the tab was closed."""
+    refresh_notebooks(work)
+    run_in(work.path / "01.ipynb", "what my server said")
+    newer = delivery._kernel() | {"language_info": {"name": "python", "version": "3.99.0"}}
+    monkeypatch.setattr(delivery, "_kernel", lambda: newer)
+    before = text(work.path / "01.ipynb")
+    assert refresh_notebooks(work) == []
+    assert '"version": "3.99.0"' in text(work.path / "00.ipynb")
+    assert text(work.path / "01.ipynb") == before
+
+
+# Notebooks that have another name now
+
+RENAMED = find_lesson("11")
+OLD = f"{RENAMED.number}_{RENAMED.formerly}.ipynb"
+
+
+@pytest.fixture
+def named_before(work) -> Workspace:
+    """A learner's folder in which lesson 11 has its earlier name."""
+    refresh_notebooks(work)
+    (work.path / RENAMED.notebook).rename(work.path / OLD)
+    record = work.read_json("notebooks.json", {})
+    work.write_json("notebooks.json", record | {OLD: record.pop(RENAMED.notebook)["cells"]})
+    return work
+
+
+def test_an_untouched_copy_goes_with_its_earlier_name(named_before):
+    """Two files of one lesson, and nobody knows which of them is the course's."""
+    assert refresh_notebooks(named_before) == []
+    assert not (named_before.path / OLD).exists()
+    assert (named_before.path / RENAMED.notebook).exists()
+    assert len(list(named_before.backups.glob(f"{Path(OLD).stem}-*.ipynb"))) == 1
+
+
+def test_an_edited_copy_keeps_its_earlier_name_and_is_still_its_lesson(named_before):
+    write_in(named_before.path / OLD, "my answer")
+    before = text(named_before.path / OLD)
+    for _ in range(2):
+        assert refresh_notebooks(named_before) == [
+            f"{OLD} has changes of yours and stays; the lesson's file is now {RENAMED.notebook}."
+        ]
+        assert text(named_before.path / OLD) == before
+        assert (named_before.path / RENAMED.notebook).exists()
+    assert find_lesson(OLD) is RENAMED
 
 
 # Notebooks that a learner has written in
@@ -432,7 +522,7 @@ def test_an_edited_copy_stays_and_the_newer_one_lies_beside_it(work, course):
     for _ in range(2):  # at each start, until the learner has made one of the two
         assert refresh_notebooks(work) == [sentence]
         assert text(work.path / "01.ipynb") == mine
-        assert text(work.path / "01.newer.ipynb") == course.text("01")
+        assert cells(work.path / "01.newer.ipynb") == course.cells("01")
     assert not work.backups.exists()
 
 
@@ -453,7 +543,7 @@ def test_work_in_the_newer_copy_is_kept_too(work, course):
     (saved,) = work.backups.glob("01.newer-*.ipynb")
     assert sentence.endswith(f"What stood there is saved as backups/{saved.name}.")
     assert text(saved) == mine
-    assert text(newer) == course.text("01")
+    assert cells(newer) == course.cells("01")
 
 
 def test_a_learner_who_takes_the_newer_copy_is_up_to_date(work, course):
@@ -466,7 +556,7 @@ def test_a_learner_who_takes_the_newer_copy_is_up_to_date(work, course):
     assert refresh_notebooks(work) == []
     course.publish("01", "third")
     assert refresh_notebooks(work) == []
-    assert text(work.path / "01.ipynb") == course.text("01")
+    assert cells(work.path / "01.ipynb") == course.cells("01")
     assert "01.newer.ipynb" not in notebooks(work)
 
 
@@ -482,7 +572,7 @@ def test_a_damaged_copy_stays_for_its_owner_to_mend(work, course, damaged):
     course.publish("01", "second")
     assert len(refresh_notebooks(work)) == 1
     assert (work.path / "01.ipynb").read_bytes() == damaged
-    assert text(work.path / "01.newer.ipynb") == course.text("01")
+    assert cells(work.path / "01.newer.ipynb") == course.cells("01")
 
 
 @pytest.mark.parametrize("record", [None, "", '{"01.ipynb": ', "[]"], ids=["gone", "empty", "cut", "of another kind"])
@@ -495,20 +585,20 @@ def test_without_its_record_the_lab_takes_every_copy_for_the_learners(work, cour
     course.publish("01", "second")
     assert len(refresh_notebooks(work)) == 1
     assert text(work.path / "01.ipynb") == before
-    assert text(work.path / "00.ipynb") == course.text("00")
-    assert text(work.path / "01.newer.ipynb") == course.text("01")
+    assert cells(work.path / "00.ipynb") == course.cells("00")
+    assert cells(work.path / "01.newer.ipynb") == course.cells("01")
 
 
 def test_a_refresh_that_stopped_midway_is_remembered(work, course):
     """What it had laid was later taken for edited, and the learner was told of changes that they never made."""
-    good = course.text("01")
+    good = text(course.folder / "01.ipynb")
     (course.folder / "01.ipynb").write_bytes(b"\xff")
     with pytest.raises(ValueError):
         refresh_notebooks(work)
     (course.folder / "01.ipynb").write_text(good, encoding="utf-8")
     course.publish("00", "second")
     assert refresh_notebooks(work) == []
-    assert text(work.path / "00.ipynb") == course.text("00")
+    assert cells(work.path / "00.ipynb") == course.cells("00")
     assert notebooks(work) == {"00.ipynb", "01.ipynb"}
 
 
@@ -568,7 +658,7 @@ def test_two_starts_at_once_agree(tmp_path):
     tag = Workspace(tmp_path / "work").tag
     assert said == {f"{tag} []\n"}
     for source in NOTEBOOKS.glob("*.ipynb"):
-        assert text(tmp_path / "work" / source.name) == text(source)
+        assert cells(tmp_path / "work" / source.name) == cells(source)
     assert not (tmp_path / "work" / "backups").exists()
 
 
@@ -705,14 +795,6 @@ def test_when_there_is_room_again_the_refresh_goes_on(full, small_disk):
     assert "second" in text(full.path / "00.ipynb")
     (saved,) = full.backups.glob("00-*.ipynb")
     assert "what my server said" in text(saved)
-
-
-def test_a_full_home_does_not_stop_the_lab(small_disk, course, work, monkeypatch):
-    """JupyterLab keeps its signatures in the home folder, which may be another disk than work/."""
-    monkeypatch.setenv("JUPYTER_DATA_DIR", str(small_disk / "jupyter"))
-    fill(small_disk)
-    assert refresh_notebooks(work) == []
-    assert text(work.path / "01.ipynb") == course.text("01")
 
 
 @pytest.fixture

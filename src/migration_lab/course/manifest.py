@@ -12,6 +12,10 @@ from pathlib import Path
 from migration_lab.paths import NOTEBOOKS
 from migration_xray.errors import UserError
 
+# PostgreSQL cuts names at 63 bytes, and the longest one is such as former_exercise_ID_1a2b3c.
+# https://www.postgresql.org/docs/18/sql-syntax-lexical.html#SQL-SYNTAX-IDENTIFIERS
+LONGEST_ID = 40
+
 
 @dataclass(frozen=True)
 class Exercise:
@@ -43,10 +47,14 @@ class Exercise:
 
 @dataclass(frozen=True)
 class Lesson:
-    """One entry of ``lessons.toml``: what a notebook teaches and where it starts."""
+    """One entry of ``lessons.toml``: what a notebook teaches and where it starts.
+
+    ``formerly`` is an earlier name, which a learner's copy of the notebook may still have.
+    """
 
     number: str
     name: str
+    formerly: str | None
     title: str
     minutes: int
     template: tuple[str, ...]
@@ -94,7 +102,9 @@ def find_lesson(words: str) -> Lesson:
     """
     wanted = words.strip().removesuffix(".ipynb")
     for lesson in lessons().values():
-        if wanted in (lesson.number, lesson.number.lstrip("0") or "0", lesson.name, f"{lesson.number}_{lesson.name}"):
+        names = [name for name in (lesson.name, lesson.formerly) if name]
+        numbers = [lesson.number, lesson.number.lstrip("0") or "0"]
+        if wanted in (*numbers, *names, *(f"{lesson.number}_{name}" for name in names)):
             return lesson
     raise UserError(_unknown("lesson", wanted, _lesson_names(), _lessons_listed()))
 
@@ -146,6 +156,7 @@ def _lesson(entry: dict) -> Lesson:
     return Lesson(
         number=entry["number"],
         name=entry["name"],
+        formerly=entry.get("formerly"),
         title=entry["title"],
         minutes=entry["minutes"],
         template=tuple(entry.get("template", ())),
@@ -157,6 +168,8 @@ def _lesson(entry: dict) -> Lesson:
 
 
 def _exercise(name: str, lesson: dict) -> Exercise:
+    if len(name) > LONGEST_ID:
+        raise UserError(f"The name of the exercise {name} has {len(name)} letters. Shorten it to {LONGEST_ID}.")
     folder = NOTEBOOKS / "exercises" / name
     if not (folder / "exercise.toml").is_file():
         raise UserError(

@@ -17,10 +17,15 @@ from migration_lab.files import write_whole
 from migration_lab.workspace import Workspace
 from migration_xray.errors import UserError
 
-# A workshop should not begin with questions: no news prompt, no look for updates. And the glossary is there to be read.
+# A workshop should not begin with questions: no news prompt, no look for updates. The glossary is there to be read.
+# What is typed is in the file after seconds, not after two minutes. File names get the room of the column beside them.
 SETTINGS = {
     "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
-    "@jupyterlab/docmanager-extension:plugin": {"defaultViewers": {"markdown": "Markdown Preview"}},
+    "@jupyterlab/docmanager-extension:plugin": {
+        "defaultViewers": {"markdown": "Markdown Preview"},
+        "autosaveInterval": 10,
+    },
+    "@jupyterlab/filebrowser-extension:browser": {"showLastModifiedColumn": False},
 }
 UNDER_WAY = 180  # seconds that another start may take until it serves; a first one in Docker fetches its image
 
