@@ -16,7 +16,7 @@ from playwright.sync_api import expect
 from tests.browser import QUESTIONS, Notebook, chromium, program, started
 from tests.waiting import wait_until
 
-from migration_lab.course.manifest import find_exercise, find_lesson
+from migration_lab.course.manifest import find_exercise, find_lesson, lessons
 from migration_lab.workspace import Workspace
 
 pytestmark = pytest.mark.browser
@@ -106,6 +106,44 @@ def test_the_first_lesson_opens_by_itself_and_nothing_is_asked(site, stranger):
     expect(stranger.locator(QUESTIONS)).to_have_count(0)
     assert "token" not in stranger.url
     assert "PostgreSQL" in notebook.cell("%lesson 00").run()
+
+
+def test_a_lesson_that_is_only_opened_is_not_unsaved(page, site):
+    """Whoever read a lesson and closed it was asked to save changes that they had not made."""
+    unsaved = {}
+    for lesson in lessons().values():
+        page.goto(site.at(lesson.notebook, f"only-opened-{lesson.number}"))
+        Notebook(page, lesson.notebook)
+        unsaved[lesson.notebook] = page.evaluate("""async () => {
+            const front = jupyterapp.shell.currentWidget, kernel = front.sessionContext.session.kernel;
+            await Promise.all([front.context.ready, kernel.info, kernel.spec]);  // JupyterLab notes both in the notebook
+            await new Promise(done => setTimeout(done, 500));
+            return front.context.model.dirty;
+        }""")
+        assert not list(page.locator(".jp-Cell .jp-OutputArea-output").all())
+    assert unsaved == dict.fromkeys(unsaved, False)
+    tabs = page.locator(".lm-DockPanel-tabBar .lm-TabBar-tab")
+    tabs.first.locator(".lm-TabBar-tabCloseIcon").click()
+    expect(page.locator(".jp-NotebookPanel")).to_have_count(0)
+    expect(page.locator(QUESTIONS)).to_have_count(0)
+
+
+def test_what_is_typed_is_in_the_file_within_seconds(opened, site):
+    """A browser that was killed after a minute of work took the minute along: JupyterLab saved every two minutes."""
+    lesson = opened("03")
+    lesson.cells("code")[-1].write("# mine, not saved by hand")
+    wait_until(lambda: "# mine, not saved by hand" in (site.work / lesson.file).read_text("utf-8"), 30)
+
+
+@pytest.mark.parametrize("width", [1024, 1440])
+def test_the_side_bar_shows_whole_file_names(opened, page, width):
+    """Seven lessons were called "11_pattern_1_a…" there."""
+    page.set_viewport_size({"width": width, "height": 900})
+    opened("00")
+    names = page.locator(".jp-DirListing-itemText")
+    expect(names.filter(has_text=find_lesson("19").notebook)).to_be_visible()
+    widths = names.evaluate_all("names => names.map(name => [name.textContent, name.scrollWidth, name.clientWidth])")
+    assert [name for name, needed, there in widths if needed > there] == []
 
 
 # What a web page would do to get a terminal; gives whether one opened.

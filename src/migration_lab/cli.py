@@ -15,7 +15,7 @@ from migration_lab.errors import in_words
 from migration_xray.errors import UserError, unimported
 
 if TYPE_CHECKING:
-    from migration_lab.course import Opened
+    from migration_lab.course import Exercise, Lesson, Opened
 
 Verb = Callable[[argparse.Namespace, list[str]], int | None]
 
@@ -91,6 +91,9 @@ def parser() -> argparse.ArgumentParser:
     verb(start).add_argument("--postgres", metavar="embedded|docker|URL", help="the server to learn on")
     verb(open_, "LESSON_OR_EXERCISE")
     verb(reset, "LESSON_OR_EXERCISE")
+    verb(back, "LESSON_OR_EXERCISE")
+    verb(next_)
+    verb(watch, "EXERCISE")
     answers = verb(check, "EXERCISE")
     answers.usage = "lab check EXERCISE | lab check EXERCISE --answer DIR [EXERCISE --answer DIR ...] [--json]"
     answers.formatter_class = argparse.RawDescriptionHelpFormatter
@@ -105,9 +108,9 @@ def parser() -> argparse.ArgumentParser:
     verb(solution, "EXERCISE")
     verb(schema)
     verb(revisions)
-    watch = verb(xray)
-    watch.usage = f"lab xray {migration_xray.cli.USAGE}"
-    migration_xray.cli.add_options(watch)
+    traced = verb(xray)
+    traced.usage = f"lab xray {migration_xray.cli.USAGE}"
+    migration_xray.cli.add_options(traced)
     verb(locks)
     verb(progress)
     verb(template, "DIR")
@@ -125,12 +128,75 @@ def start(options: argparse.Namespace, rest: list[str]) -> int:
 
 def open_(options: argparse.Namespace, rest: list[str]) -> None:
     """open a lesson or an exercise, and a shell in its project where this is a terminal"""
-    _enter(options.words, reset=False)
+    from migration_lab.course import find, open_place
+
+    _enter(open_place(find(options.words)))
 
 
 def reset(options: argparse.Namespace, rest: list[str]) -> None:
-    """put a lesson or an exercise back to its start; your files are saved first"""
-    _enter(options.words, reset=True)
+    """put a lesson or an exercise back to its start; what was there is kept until the next reset"""
+    from migration_lab.course import find, open_place
+
+    _enter(open_place(find(options.words), reset=True))
+
+
+def back(options: argparse.Namespace, rest: list[str]) -> None:
+    """go back to the database and the files that the last reset replaced; once more, and you are where you were"""
+    from migration_lab.course import find, go_back
+
+    _enter(go_back(find(options.words)))
+
+
+def next_(options: argparse.Namespace, rest: list[str]) -> None:
+    """open what is next, as lab open does: a lesson that you have not opened, or an exercise that you have not passed"""
+    from migration_lab.course import Lesson, Progress, lessons, open_place, upcoming
+    from migration_lab.workspace import Workspace
+
+    place = upcoming(Progress(Workspace()))
+    if place is None:
+        print("All lessons were opened, and all exercises are passed.")
+    elif isinstance(place, Lesson):
+        _enter(open_place(place), f"Notebook  {place.notebook}")
+    else:
+        task = f"Task      {place.title}, in {lessons()[place.lesson].notebook}"
+        _enter(open_place(place), task, *_to_edit(place), f"`lab watch {place.id}` checks it each time that you save.")
+
+
+def watch(options: argparse.Namespace, rest: list[str]) -> None:
+    """check an exercise each time that you save a file of it; without a name, the one that is open or next"""
+    from datetime import datetime
+
+    from migration_lab import grading
+    from migration_lab.course import Progress, exercise_at_hand, find_exercise, lay_files
+    from migration_lab.runner import Runner
+    from migration_lab.workspace import Workspace
+
+    Runner.warm_up()
+    workspace = Workspace()
+    exercise = (
+        find_exercise(options.words) if options.words else exercise_at_hand(Progress(workspace), _open_in_terminal())
+    )
+    project = workspace.project(exercise.place)
+    with workspace.locked(exercise.place):
+        lay_files(exercise, project, False, workspace)
+    print(f"Task      {exercise.title}", f"Project   {project}", *_to_edit(exercise), sep="\n")
+    print("Each time that you save, it is checked. Control-C ends this.", flush=True)
+
+    def tell(grade: grading.Grade) -> None:
+        print(f"\n{datetime.now():%H:%M:%S}  {grade}", flush=True)
+        if not grade.at_fault:
+            print("To check it again, save once more.", flush=True)
+        Runner.warm_up()
+
+    try:
+        grading.check_whenever_saved(exercise, workspace, tell, _step)
+    except KeyboardInterrupt:
+        print()
+
+
+def _to_edit(exercise: Exercise) -> list[str]:
+    """Lines that name the files of an exercise that are to be completed."""
+    return [f"{'' if number else 'Edit':10}{file}" for number, file in enumerate(exercise.to_edit)]
 
 
 def check(options: argparse.Namespace, rest: list[str]) -> int:
@@ -271,24 +337,29 @@ def _step(step: str) -> None:
     print(f"… {step}", file=sys.stderr, flush=True)
 
 
-def _place() -> Opened:
+def _open_in_terminal() -> Lesson | Exercise | None:
     """The lesson or the exercise that is open in this terminal."""
-    from migration_lab.course import find, open_place
+    from migration_lab.course import find
 
     place = os.environ.get("LAB_PLACE", "")
-    if not place:
+    return find(place.removeprefix("lesson_").removeprefix("exercise_")) if place else None
+
+
+def _place() -> Opened:
+    from migration_lab.course import open_place
+
+    place = _open_in_terminal()
+    if place is None:
         raise UserError("No lesson is open in this terminal. `lab open NUMBER` opens one.")
-    return open_place(find(place.removeprefix("lesson_").removeprefix("exercise_")))
+    return open_place(place)
 
 
-def _enter(words: str, reset: bool) -> None:
-    from migration_lab.course import Lesson, Progress, find, open_place
+def _enter(opened: Opened, *more: str) -> None:
+    from migration_lab.course import Lesson, Progress
 
-    opened = open_place(find(words), reset)
     if isinstance(opened.place, Lesson):
         Progress(opened.workspace).opened(opened.place)
-    print(opened)
-    print(f"Project   {opened.project}")
+    print(opened, f"Project   {opened.project}", *more, sep="\n")
     if sys.stdin.isatty() and os.environ.get("LAB_PLACE") != opened.place.place:
         print("This is a shell in the project: alembic, psql and lab mean this place. `exit` leaves it.")
         shell = os.environ.get("COMSPEC" if os.name == "nt" else "SHELL") or "sh"

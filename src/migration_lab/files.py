@@ -5,10 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import stat
+import sys
 import tempfile
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-LEFT_OUT = {"__pycache__", ".ipynb_checkpoints", ".laid"}  # what programs leave in a folder, this one included
+CACHES = {"__pycache__", ".ipynb_checkpoints"}
+LEFT_OUT = CACHES | {".laid"}  # what programs leave in a folder, this one included
 IGNORED = shutil.ignore_patterns(*LEFT_OUT)
 
 
@@ -47,9 +51,55 @@ def copy_into(folder: Path, source: Path) -> None:
 
 def content_digest(path: Path) -> str:
     """A digest of a file, or of every file's name and content below a folder."""
+    if path.is_dir():
+        return _digest((file.relative_to(path).as_posix(), file.read_bytes()) for file in files_in(path))
+    return _digest([("", path.read_bytes())])
+
+
+def text_digest(text: str) -> str:
+    """The digest that a file with this text has."""
+    return _digest([("", text.encode())])
+
+
+def _digest(files: Iterable[tuple[str, bytes]]) -> str:
     digest = hashlib.sha256()
-    for file in files_in(path) if path.is_dir() else [path]:
-        name = file.relative_to(path).as_posix() if path.is_dir() else ""
-        content = file.read_bytes()
+    for name, content in files:
         digest.update(f"{name}\0{len(content)}\0".encode() + content)
     return digest.hexdigest()
+
+
+def copy_all(source: Path, target: Path) -> None:
+    """Copy all that is in a folder, links as links, into another one; only what Python and Jupyter keep there is left out."""
+    shutil.copytree(source, target, symlinks=True, ignore=shutil.ignore_patterns(*CACHES), dirs_exist_ok=True)
+
+
+def remove(folder: Path) -> None:
+    """Delete a folder, if it is there."""
+    if folder.exists():
+        empty(folder)
+        folder.rmdir()
+
+
+def empty(folder: Path) -> None:
+    """Delete what is in a folder, read-only files and folders too: git makes such ones."""
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            if sys.version_info >= (3, 12):
+                shutil.rmtree(path, onexc=_delete_read_only)
+            else:
+                shutil.rmtree(path, onerror=_delete_read_only)
+        else:
+            try:
+                path.unlink()
+            except PermissionError:
+                _delete_read_only(os.unlink, str(path))
+
+
+def _delete_read_only(delete: Callable[[str], object], path: str, _: object = None) -> None:
+    """Called where ``delete`` was refused: Windows keeps read-only files, other systems what is in a read-only folder."""
+    if delete not in (os.unlink, os.rmdir):
+        raise  # a folder that can't be read, so that nothing in it was saved
+    for place in (os.path.dirname(path), path):
+        if not os.path.islink(place):
+            os.chmod(place, os.stat(place).st_mode | stat.S_IRWXU)
+    delete(path)

@@ -92,9 +92,10 @@ def test_a_lesson_prints_three_lines_and_moves_there(lesson, workspace):
 
 def test_a_reset_is_told_with_the_place_of_ones_files(lesson, workspace):
     lesson("open('mine.sql', 'w').write('…')")
-    *_, last = lesson("%lesson 00 --reset").text.splitlines()
-    assert last.startswith("Your files were saved in backups/lesson_00-")
-    assert (workspace.path / last.removeprefix("Your files were saved in ") / "mine.sql").exists()
+    *_, saved, way_back = lesson("%lesson 00 --reset").text.splitlines()
+    assert saved.startswith("Your files were saved in backups/lesson_00-")
+    assert (workspace.path / saved.removeprefix("Your files were saved in ") / "mine.sql").exists()
+    assert way_back.startswith("`%lesson 00 --back` brings back the database and the files")
 
 
 def test_an_exercise_opens_to_try_things_out(shell):

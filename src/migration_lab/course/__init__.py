@@ -3,11 +3,11 @@
 from .answers import solution, write_answer
 from .cells import Cell, answering_cell, code_cells, find_cell
 from .grade import Grade, Outcome, shown
-from .lesson import Opened, lay_files, lay_start, open_place, revision, versions, versions_seen
+from .lesson import Opened, go_back, lay_files, lay_start, open_place, revision, versions, versions_seen
 from .manifest import Exercise, Lesson, exercises, find, find_exercise, find_lesson, lessons
 from .notebooks import refresh_notebooks
 from .prediction import Prediction, find_prediction, predictions
-from .progress import Progress, report
+from .progress import Progress, exercise_at_hand, report, upcoming
 from .summary import keep
 from .take_home import write_project
 
@@ -22,12 +22,14 @@ __all__ = [
     "Progress",
     "answering_cell",
     "code_cells",
+    "exercise_at_hand",
     "exercises",
     "find",
     "find_cell",
     "find_exercise",
     "find_lesson",
     "find_prediction",
+    "go_back",
     "keep",
     "lay_files",
     "lay_start",
@@ -39,6 +41,7 @@ __all__ = [
     "revision",
     "shown",
     "solution",
+    "upcoming",
     "versions",
     "versions_seen",
     "write_answer",

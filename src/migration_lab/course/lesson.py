@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import stat
-import sys
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psycopg
 from sqlalchemy import URL
 
-from migration_lab.files import content_digest, copy_into, write_whole
+from migration_lab.files import content_digest, copy_into, empty, write_whole
 from migration_lab.server import Server, environment, search_path, server, startstate
 from migration_lab.workspace import Workspace
+from migration_xray.errors import UserError
 
+from .former import Exchange
 from .manifest import Exercise, Lesson
+
+WAY_BACK = "{0} brings back the database and the files from before the reset (in a terminal: {1})."
+BACK = "This is what was here before the reset. {0} exchanges the two again (in a terminal: {1})."
+NOTHING_BEFORE = "There is nothing to go back to: no reset has changed {0} yet."
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Opened:
     revision: str | None
     saved: Path | None = None
     is_new: bool = False  # its database was made by this opening
+    way_back: str = ""
 
     @property
     def url(self) -> URL:
@@ -44,6 +47,7 @@ class Opened:
             f"Database  {self.database}",
             f"Revision  {self.revision or 'none yet'}",
             self.saved_line,
+            self.way_back,
         ]
         return "\n".join(filter(None, lines))
 
@@ -67,19 +71,78 @@ class Opened:
 def open_place(place: Lesson | Exercise, reset: bool = False, workspace: Workspace | None = None) -> Opened:
     """Open a place: make what is not there yet and keep what is.
 
-    With ``reset`` its database and its files go back to the start, however many sessions are in the database;
-    the learner's files are first saved under ``work/backups/``.
+    With ``reset`` its database and its files go back to the start, however many sessions are in the database. What was
+    there is kept until the next reset, for ``go_back``; the learner's files are saved under ``work/backups/`` too.
     """
     workspace = workspace or Workspace()
-    running = server(workspace=workspace)
-    database = database_name(place.place, running, workspace)
-    project = workspace.project(place.place)
-    with workspace.locked(place.place):
-        saved = lay_files(place, project, reset, workspace)
-        is_new = reset or not database_exists(running, database)
+    exchange = _exchange(place, workspace)
+    running, database, project = exchange.server, exchange.database, exchange.project
+    with workspace.locked(place.place), exchange.settled():
+        is_new = not database_exists(running, database)
+        if reset and not (_are_untouched(project) and (is_new or exchange.is_untouched())):
+            saved = _begin_anew(place, exchange)
+            is_new = True
+        else:
+            saved = lay_files(place, project, reset, workspace)
+            if reset or is_new:
+                startstate.create_database(running, database, place.start)
+                is_new = True
         if is_new:
-            startstate.create_database(running, database, place.start)
-    return Opened(place, workspace, running, project, database, revision(running, database), saved, is_new)
+            exchange.note_start()
+        way_back = WAY_BACK.format(*_commands(place)) if reset and exchange.can_go_back() else ""
+    return Opened(place, workspace, running, project, database, revision(running, database), saved, is_new, way_back)
+
+
+def go_back(place: Lesson | Exercise, workspace: Workspace | None = None) -> Opened:
+    """Exchange a place's database and files for those that its last reset has replaced; done twice, it changes nothing.
+
+    Raises UserError where no reset has replaced anything.
+    """
+    workspace = workspace or Workspace()
+    exchange = _exchange(place, workspace)
+    with workspace.locked(place.place), exchange.settled():
+        if not exchange.can_go_back():
+            raise UserError(NOTHING_BEFORE.format(_named(place)))
+        _save(exchange)
+        exchange.go_back(place.start)
+    return replace(open_place(place, workspace=workspace), way_back=BACK.format(*_commands(place)))
+
+
+def _exchange(place: Lesson | Exercise, workspace: Workspace) -> Exchange:
+    running = server(workspace=workspace)
+    return Exchange(running, database_name(place.place, running, workspace), workspace.project(place.place), workspace)
+
+
+def _are_untouched(project: Path) -> bool:
+    """Whether a project's files are those that were laid, or there are none."""
+    marker = project / ".laid"
+    return not project.exists() or (marker.exists() and marker.read_text(encoding="utf-8") == content_digest(project))
+
+
+def _begin_anew(place: Lesson | Exercise, exchange: Exchange) -> Path | None:
+    """Reset a place where something has changed. Returns where the learner's files were saved, if they had changed."""
+    saved = _save(exchange)
+    with tempfile.TemporaryDirectory() as folder:
+        start = Path(folder) / "start"
+        lay_start(start, place)
+        write_whole(start / ".laid", content_digest(start))
+        exchange.begin_anew(start, place.start)
+    return saved
+
+
+def _save(exchange: Exchange) -> Path | None:
+    """Save the learner's files for good, if they have changed."""
+    return None if _are_untouched(exchange.project) else exchange.workspace.back_up(exchange.project)
+
+
+def _named(place: Lesson | Exercise) -> str:
+    return f"lesson {place.number}" if isinstance(place, Lesson) else f"the exercise {place.id}"
+
+
+def _commands(place: Lesson | Exercise) -> tuple[str, str]:
+    """What goes back from the last reset, in a notebook and in a terminal."""
+    verb, name = ("%lesson", place.number) if isinstance(place, Lesson) else ("%exercise", place.id)
+    return f"`{verb} {name} --back`", f"`lab back {name}`"
 
 
 def database_name(place: str, running: Server, workspace: Workspace) -> str:
@@ -119,31 +182,6 @@ def lay_start(folder: Path, place: Lesson | Exercise) -> None:
         startstate.lay_project(folder, place.start)
     else:
         folder.mkdir(exist_ok=True)
-
-
-def empty(folder: Path) -> None:
-    """Delete what is in a folder, read-only files and folders too: git makes such ones."""
-    for path in folder.iterdir():
-        if path.is_dir() and not path.is_symlink():
-            if sys.version_info >= (3, 12):
-                shutil.rmtree(path, onexc=_delete_read_only)
-            else:
-                shutil.rmtree(path, onerror=_delete_read_only)
-        else:
-            try:
-                path.unlink()
-            except PermissionError:
-                _delete_read_only(os.unlink, str(path))
-
-
-def _delete_read_only(delete: Callable[[str], object], path: str, _: object = None) -> None:
-    """Called where ``delete`` was refused: Windows keeps read-only files, other systems what is in a read-only folder."""
-    if delete not in (os.unlink, os.rmdir):
-        raise  # a folder that can't be read, so that nothing in it was saved
-    for place in (os.path.dirname(path), path):
-        if not os.path.islink(place):
-            os.chmod(place, os.stat(place).st_mode | stat.S_IRWXU)
-    delete(path)
 
 
 def database_exists(running: Server, database: str) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from migration_lab.files import files_in
 from migration_lab.paths import NOTEBOOKS
 from migration_xray.errors import UserError
 
@@ -38,6 +39,13 @@ class Exercise:
     def place(self) -> str:
         """The name of its database and of its project's folder."""
         return f"exercise_{self.id}"
+
+    @property
+    def to_edit(self) -> list[str]:
+        """The files that a learner completes, by their path in the project: those of the starter with a TODO."""
+        starter = self.folder / "starter"
+        files = [file for file in files_in(starter) if "TODO" in file.read_text(encoding="utf-8")]
+        return [file.relative_to(starter).as_posix() for file in files]
 
     @property
     def wrong(self) -> dict[str, Path]:
@@ -147,8 +155,10 @@ def _exercises_listed() -> str:
 def _unknown(noun: str, wanted: str, names: dict[str, str], otherwise: str) -> str:
     if not wanted:
         return f"Which {noun}? {otherwise}"
-    near = difflib.get_close_matches(wanted, names, n=1, cutoff=0.5)
-    hint = f"The nearest is {names[near[0]]}." if near else otherwise
+    beginnings = {name[: len(wanted)]: meant for name, meant in names.items()}  # people often write no more than that
+    near = [beginnings[name] for name in difflib.get_close_matches(wanted, beginnings, n=1, cutoff=0.8)]
+    near += [names[name] for name in difflib.get_close_matches(wanted, names, n=1, cutoff=0.5)]
+    hint = f"The nearest is {near[0]}." if near else otherwise
     return f'There is no {noun} "{wanted}". {hint}'
 
 

@@ -55,7 +55,9 @@ def _refresh_notebook(workspace: Workspace, source: Path, delivered: Record) -> 
 
 def _retire(workspace: Workspace, source: Path, delivered: Record) -> list[str]:
     """Take away the copies that a lesson has under an earlier name, but none that the learner has changed."""
-    former = [f"{one.number}_{one.formerly}" for one in lessons().values() if one.notebook == source.name and one.formerly]
+    former = [
+        f"{one.number}_{one.formerly}" for one in lessons().values() if one.notebook == source.name and one.formerly
+    ]
     copies = [workspace.path / f"{name}{kind}.ipynb" for name in former for kind in ("", ".newer")]
     sentences = []
     for copy in filter(Path.exists, copies):

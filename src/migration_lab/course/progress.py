@@ -10,6 +10,7 @@ from typing import Any
 
 from migration_lab.files import content_digest, write_whole
 from migration_lab.workspace import Workspace
+from migration_xray.errors import UserError
 
 from .grade import Grade, Outcome
 from .manifest import Exercise, Lesson, exercises, lessons
@@ -197,7 +198,7 @@ def _since_last(state: dict) -> int:
 
 def report(progress: Progress) -> str:
     """The progress as a page of text: what is done, what is next."""
-    lines, upcoming = [], None
+    lines = []
     for lesson, opened, done in progress.table():
         finished = opened and all(passed for _, passed, _ in done)
         lines.append(f"{'✔' if finished else '◐' if opened else '○'} {lesson.number}  {lesson.title}")
@@ -206,15 +207,10 @@ def report(progress: Progress) -> str:
                 "passed" if passed else f"{tries} {'try' if tries == 1 else 'tries'} so far" if tries else "not tried"
             )
             lines.append(f"    {'✔' if passed else '○'} {exercise.id}: {note}")
-            upcoming = upcoming or (None if passed else f"%check {exercise.id}, in lesson {lesson.number}")
-        if not opened:
-            upcoming = upcoming or f"lesson {lesson.number}, {lesson.title}"
     if made := predictions_line(progress):
         lines.append(made)
     solved = sum(progress.passed(exercise) for exercise in exercises().values())
-    lines.append(
-        f"{solved} of {len(exercises())} exercises passed. " + (f"Next: {upcoming}." if upcoming else "All done.")
-    )
+    lines.append(f"{solved} of {len(exercises())} exercises passed. {_next(upcoming(progress))}")
     return "\n".join(lines)
 
 
@@ -227,6 +223,38 @@ def predictions_line(progress: Progress) -> str:
     return line + (
         f" {right} of the {compared} that can be judged {'was' if right == 1 else 'were'} right." if compared else ""
     )
+
+
+def upcoming(progress: Progress) -> Lesson | Exercise | None:
+    """What is next, in the course's order: a lesson that was not opened yet, or an exercise that is not passed."""
+    for lesson, opened, done in progress.table():
+        if not opened:
+            return lesson
+        for exercise, passed, _ in done:
+            if not passed:
+                return exercise
+    return None
+
+
+def _next(place: Lesson | Exercise | None) -> str:
+    if place is None:
+        return "All done."
+    if isinstance(place, Lesson):
+        return f"Next: lesson {place.number}, {place.title}."
+    return f"Next: %check {place.id}, in lesson {place.lesson}."
+
+
+def exercise_at_hand(progress: Progress, place: Lesson | Exercise | None) -> Exercise:
+    """The exercise to work at: the one that is open, or the next one of the lesson that is, or of the course.
+
+    Raises UserError where all are passed.
+    """
+    if isinstance(place, Exercise):
+        return place
+    for exercise in [*(place.exercises if place else ()), *exercises().values()]:
+        if not progress.passed(exercise):
+            return exercise
+    raise UserError("All exercises are passed. To work at one again, name it.")
 
 
 def _now() -> datetime:

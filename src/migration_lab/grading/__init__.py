@@ -9,6 +9,7 @@ from migration_xray.traffic import Traffic
 from . import batch
 from .graded import SECONDS, WRITER_STAYS, Graded, NotYet
 from .grader import check
+from .watcher import check_whenever_saved
 
 __all__ = [
     "SECONDS",
@@ -25,6 +26,7 @@ __all__ = [
     "Transaction",
     "batch",
     "check",
+    "check_whenever_saved",
     "diff",
     "snapshot",
 ]

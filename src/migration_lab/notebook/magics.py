@@ -29,6 +29,7 @@ from migration_lab.course import (
     Progress,
     find_exercise,
     find_lesson,
+    go_back,
     keep,
     open_place,
     report,
@@ -103,18 +104,18 @@ class LabMagics(Magics):
     @line_magic
     @verb
     def lesson(self, line: str) -> None:
-        """%lesson NUMBER [--reset]: open a lesson, its database and its Alembic project."""
-        words, reset = _with_reset(line)
+        """%lesson NUMBER [--reset | --back]: open a lesson, its database and its Alembic project."""
+        words, option = _with_option(line)
         place = find_lesson(words)
-        opened = self._open(place, reset)
+        opened = self._open(place, option)
         Progress(opened.workspace).opened(place)
 
     @line_magic
     @verb
     def exercise(self, line: str) -> None:
-        """%exercise ID [--reset]: open an exercise's own database and Alembic project, to try things out."""
-        words, reset = _with_reset(line)
-        self._open(find_exercise(words), reset)
+        """%exercise ID [--reset | --back]: open an exercise's own database and Alembic project, to try things out."""
+        words, option = _with_option(line)
+        self._open(find_exercise(words), option)
 
     @line_magic
     @verb
@@ -267,15 +268,15 @@ class LabMagics(Magics):
                 self.under_traffic.traces.append(trace)
             yield trace
 
-    def _open(self, place: Lesson | Exercise, reset: bool) -> Opened:
-        opened = self.enter(place, reset)
+    def _open(self, place: Lesson | Exercise, option: str) -> Opened:
+        opened = self.enter(place, option)
         print(opened)
         return opened
 
-    def enter(self, place: Lesson | Exercise, reset: bool = False) -> Opened:
+    def enter(self, place: Lesson | Exercise, option: str = "") -> Opened:
         """Open a place, and make it the one that every verb, psql and relative path mean from here on."""
         self._leave()
-        opened = open_place(place, reset)
+        opened = go_back(place) if option == "--back" else open_place(place, reset=option == "--reset")
         os.environ.update(opened.variables())
         os.chdir(opened.project)
         self._connect(opened)
@@ -359,9 +360,13 @@ def _compiled(shell: InteractiveShell, cell: str) -> list[CodeType]:
     return [compiled(ast.Module(statements, []), "exec"), ending]
 
 
-def _with_reset(line: str) -> tuple[str, bool]:
+def _with_option(line: str) -> tuple[str, str]:
+    """The name of a place, and --reset or --back where that is said."""
     words = line.split()
-    return " ".join(word for word in words if word != "--reset"), "--reset" in words
+    said = [word for word in words if word in ("--reset", "--back")]
+    if len(set(said)) > 1:
+        raise UserError("--reset goes to the start, and --back to what was there before a reset. Choose one of them.")
+    return " ".join(word for word in words if word not in said), said[0] if said else ""
 
 
 def _session_words(line: str, cell: str | None) -> tuple[str, str, str | None]:
