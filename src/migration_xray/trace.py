@@ -76,7 +76,8 @@ class Statement:
 
     ``at`` is in seconds since the trace began, ``ms`` how long it took, and ``lock_wait_ms`` how much of that it waited
     for locks of others. ``wal_bytes`` is what the whole server wrote meanwhile, other sessions included. ``rows`` is what
-    the driver counted, None where there is nothing to count. ``own`` is true for Alembic's own bookkeeping; ``where`` is
+    the driver counted, None where there is nothing to count; ``written`` how many of them the server says were inserted,
+    updated or deleted. What a trigger, a function or a DO block writes is in neither. ``own`` is true for Alembic's own bookkeeping; ``where`` is
     the line of the migration, "0004_phone.py:21". ``built`` names indexes; ``rewrote`` and ``scanned`` tables, the
     latter read as a whole to verify a constraint. ``says`` are the server's messages. ``unseen`` is true where its locks
     were let go, at the end of a transaction of its own or by an error, before one could look at them well.
@@ -86,6 +87,7 @@ class Statement:
     at: float
     ms: float = 0.0
     rows: int | None = None
+    written: int = 0
     wal_bytes: int = 0
     locks: list[Lock] = field(default_factory=list)
     rewrote: list[str] = field(default_factory=list)
@@ -191,7 +193,14 @@ class Trace:
         ]
         frame = pandas.DataFrame(rows, columns=["transaction", "outcome", *Statement.__dataclass_fields__])
         return frame.astype(
-            {"transaction": "int64", "at": float, "ms": float, "rows": "Int64", "wal_bytes": "int64"}
+            {
+                "transaction": "int64",
+                "at": float,
+                "ms": float,
+                "rows": "Int64",
+                "written": "int64",
+                "wal_bytes": "int64",
+            }
         ).astype({"lock_wait_ms": float, "own": bool, "unseen": bool})
 
 

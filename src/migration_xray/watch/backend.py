@@ -27,6 +27,7 @@ ENOUGH = 5  # looks at it; with fewer, what they show is a matter of luck
 # https://www.postgresql.org/docs/18/libpq-status.html#LIBPQ-PQTRANSACTIONSTATUS
 IDLE, OPEN, FAILED, UNKNOWN = 0, 2, 3, 4
 HEARD = ("NOTICE", "WARNING", "INFO")
+WRITING = ("INSERT", "UPDATE", "DELETE", "MERGE")
 PAST_SQLALCHEMY = "(sent through the driver, past SQLAlchemy)"
 
 
@@ -83,8 +84,10 @@ class Backend:
             self.looking.wait(1)
             statement.at = self._now()
 
-    def after(self, rows: int, tag: str) -> None:
+    def after(self, rows: int, tag: str, gives_rows: bool) -> None:
         """The statement is done; ``tag`` is what the server called it ("ALTER TABLE"), ``rows`` below 0 mean none."""
+        if self.statement is not None and _writes(tag, gives_rows):
+            self.statement.written = max(0, rows)
         self._finish(rows if rows >= 0 else None)
         if self._is_over():  # in autocommit, or with op.execute("COMMIT")
             self.ended("rolled back" if tag.startswith("ROLLBACK") else "committed")
@@ -277,6 +280,14 @@ class Backend:
         """Whether a statement in autocommit is not older than so many seconds."""
         statement = self.statement
         return self.hurry and statement is not None and self._now() - statement.at < seconds
+
+
+def _writes(tag: str, gives_rows: bool) -> bool:
+    """Whether the rows that a tag counts were written. CREATE TABLE AS has the tag SELECT, and gives none back.
+
+    https://www.postgresql.org/docs/18/protocol-message-formats.html (CommandComplete)
+    """
+    return tag.startswith(WRITING) or tag.startswith("SELECT") and not gives_rows
 
 
 class _Notices(list[str]):

@@ -152,7 +152,7 @@ class _Watch:
     ) -> None:
         if not self.is_elsewhere():
             tag = getattr(getattr(cursor, "_cursor", cursor), "statusmessage", None)  # an async driver's is wrapped
-            self.backend(connection).after(cursor.rowcount, tag or "")
+            self.backend(connection).after(cursor.rowcount, tag or "", cursor.description is not None)
 
     def failed(self, context: ExceptionContext) -> None:
         connection = context.connection
