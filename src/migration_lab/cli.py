@@ -106,6 +106,7 @@ def parser() -> argparse.ArgumentParser:
     )
     verb(hint, "EXERCISE")
     verb(solution, "EXERCISE")
+    verb(golf, "EXERCISE")
     verb(schema)
     verb(revisions)
     traced = verb(xray)
@@ -215,7 +216,7 @@ def check(options: argparse.Namespace, rest: list[str]) -> int:
     workspace = Workspace()
     grade = grading.check(find_exercise(options.words), workspace, _step)
     Progress(workspace).graded(grade)
-    print(grade)
+    print(grade.with_what_is_next("lab "))
     return 0 if grade.outcome is grading.Outcome.PASSED else 1
 
 
@@ -254,12 +255,25 @@ def hint(options: argparse.Namespace, rest: list[str]) -> None:
 
 
 def solution(options: argparse.Namespace, rest: list[str]) -> None:
-    """show an exercise's solution, after a pass or three honest tries"""
+    """show an exercise's solution and why, after a pass or three honest tries; after a pass, your answer beside it"""
+    from migration_lab import grading
     from migration_lab.course import find_exercise, solution
     from migration_lab.workspace import Workspace
 
-    for name, text in solution(find_exercise(options.words), Workspace()).items():
+    exercise, workspace = find_exercise(options.words), Workspace()
+    for name, text in solution(exercise, workspace).items():
         print(f"# {name}\n{text}")
+    print(f"Why, and when not\n\n{exercise.explanation}", flush=True)
+    if comparison := grading.compare(exercise, workspace, _step):
+        print(f"\n{comparison}")
+
+
+def golf(options: argparse.Namespace, rest: list[str]) -> None:
+    """rank your answers to an exercise that passed by what they cost the server"""
+    from migration_lab.course import find_exercise, golf
+    from migration_lab.workspace import Workspace
+
+    print(golf(find_exercise(options.words), Workspace()))
 
 
 def schema(options: argparse.Namespace, rest: list[str]) -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from migration_xray.costs import Costs
+
 from .manifest import Exercise
+from .starter import Answer
 
 
 class Outcome(Enum):
@@ -19,16 +22,26 @@ class Outcome(Enum):
 class Grade:
     """What a check found: one of four outcomes and a message to the learner.
 
-    ``at_fault`` is false where the lab, not the answer, is why it could not run.
+    ``at_fault`` is false where the lab, not the answer, is why it could not run. A pass has the ``answer`` that passed, and
+    what its upgrade cost.
     """
 
     exercise: Exercise
     outcome: Outcome
     message: str
     at_fault: bool = True
+    answer: Answer | None = None
+    costs: Costs | None = None
 
     def __str__(self) -> str:
         return shown(self.outcome, self.message)
+
+    def with_what_is_next(self, verb: str) -> str:
+        """The grade, and after a pass where to read on; ``verb`` is how a person begins one: "%" or "lab "."""
+        if self.outcome is not Outcome.PASSED:
+            return str(self)
+        name = self.exercise.id
+        return f"{self}\n`{verb}solution {name}` shows why, beside the solution. `{verb}golf {name}` ranks your passes."
 
 
 def shown(outcome: Outcome, message: str) -> str:

@@ -24,6 +24,7 @@ class Exercise:
 
     ``starter``, ``solution`` and each folder of ``wrong`` hold files by their path in an Alembic project. ``project`` is the
     one that they are laid over: "project", which every lesson gets, or "take_home", which `lab template` writes.
+    ``explanation`` is Markdown and tells the solution: it is shown only where the solution may be seen.
     """
 
     id: str
@@ -32,6 +33,7 @@ class Exercise:
     start: str
     project: str
     hints: tuple[str, ...]
+    explanation: str
     round_trip: bool
     folder: Path
 
@@ -194,6 +196,7 @@ def _exercise(name: str, lesson: dict) -> Exercise:
         start=entry.get("start", lesson["start"]),
         project=entry.get("project", "project"),
         hints=tuple(entry["hints"]),
+        explanation=entry.get("explanation", "").strip(),
         round_trip=entry.get("round_trip", True),
         folder=folder,
     )

@@ -14,6 +14,7 @@ from migration_xray.errors import UserError
 
 from .grade import Grade, Outcome
 from .manifest import Exercise, Lesson, exercises, lessons
+from .passes import keep_pass
 from .prediction import Prediction
 
 HONEST_TRIES = 3
@@ -48,6 +49,7 @@ class Progress:
         With the pass the count ends: who plays on with an answer has passed all the same.
         """
         self.seen(grade.exercise)
+        keep_pass(grade, self.workspace)
         if grade.outcome is Outcome.NOT_ATTEMPTED or not grade.at_fault or self.passed(grade.exercise):
             return
         with self._changing() as state:

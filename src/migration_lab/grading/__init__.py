@@ -7,6 +7,7 @@ from migration_xray.trace import Lock, Trace, Transaction
 from migration_xray.traffic import Traffic
 
 from . import batch
+from .comparison import Comparison, compare
 from .graded import SECONDS, WRITER_STAYS, Graded, NotYet
 from .grader import check
 from .watcher import check_whenever_saved
@@ -15,6 +16,7 @@ __all__ = [
     "SECONDS",
     "WRITER_STAYS",
     "AlembicError",
+    "Comparison",
     "Grade",
     "Graded",
     "Lock",
@@ -27,6 +29,7 @@ __all__ = [
     "batch",
     "check",
     "check_whenever_saved",
+    "compare",
     "diff",
     "snapshot",
 ]

@@ -9,16 +9,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from migration_lab.course import Exercise, Grade, Outcome, find_exercise, lay_start, shown
+from migration_lab.course import DELETED, Exercise, Grade, Outcome, find_exercise, lay_start, shown, starting
 from migration_lab.errors import in_words
 from migration_lab.files import IGNORED
 from migration_lab.runner import Runner, Stopped
 from migration_lab.server import Server, server
 from migration_xray.errors import UserError
 
-from .grader import grade, silently, starting
+from .grader import grade, silently
 
-DELETED = "delete.txt"
 NOT_THE_ANSWERS = {DELETED, "expect.txt", "why.txt"}  # files in an answer's folder that are about it
 AT_ONCE = 2  # gradings; each waits for the server during much of its time
 STEM = "check_answer_"

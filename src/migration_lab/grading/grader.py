@@ -9,20 +9,21 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable
-from functools import cache
+from dataclasses import replace
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
 import psycopg
 
-from migration_lab.course import Exercise, Grade, Outcome, lay_start
+from migration_lab.course import Exercise, Grade, Outcome, answer_in
 from migration_lab.errors import in_words
-from migration_lab.files import IGNORED, files_in
+from migration_lab.files import IGNORED
 from migration_lab.pictures import diff
 from migration_lab.runner import Runner, Stopped
 from migration_lab.server import Server, server
 from migration_lab.workspace import Workspace
+from migration_xray.costs import costs
 from migration_xray.errors import AlembicError, UserError
 
 from .graded import Graded, NotYet
@@ -67,11 +68,13 @@ def grade(
         with in_words(), tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             project = Path(folder).resolve() / "project"
             lay(project)
-            if not attempted(exercise, project):
+            answer = answer_in(exercise, project)
+            if not answer:
                 return not_attempted(exercise)
             running = choose_server()
             with scratch(running, exercise, stem) as database:
-                return _graded(exercise, running, database, project, say)
+                found = _graded(exercise, running, database, project, say)
+            return replace(found, answer=answer) if found.outcome is Outcome.PASSED else found
     except Outage as outage:
         return Grade(exercise, Outcome.COULD_NOT_RUN, str(outage), at_fault=False)
     except UserError as error:
@@ -82,20 +85,6 @@ def not_attempted(exercise: Exercise) -> Grade:
     return Grade(
         exercise, Outcome.NOT_ATTEMPTED, "the starter is unchanged. Write your answer, run its cell, check again."
     )
-
-
-def attempted(exercise: Exercise, project: Path) -> bool:
-    """Whether a project's files differ from those that the exercise began with."""
-    return _contents(project) != starting(exercise)
-
-
-@cache
-def starting(exercise: Exercise) -> dict[str, bytes]:
-    """The files that an exercise begins with: path → content."""
-    with tempfile.TemporaryDirectory() as folder:
-        start = Path(folder) / "start"
-        lay_start(start, exercise)
-        return _contents(start)
 
 
 def _graded(exercise: Exercise, running: Server, database: str, project: Path, say: Callable[[str], None]) -> Grade:
@@ -118,7 +107,7 @@ def _graded(exercise: Exercise, running: Server, database: str, project: Path, s
         except Exception as error:
             return Grade(exercise, Outcome.NOT_YET, _unforeseen(error, graded))
     passed: str = getattr(checks, "PASSED", "your database is what was asked for.")
-    return Grade(exercise, Outcome.PASSED, said or passed)
+    return Grade(exercise, Outcome.PASSED, said or passed, costs=costs(graded.trace))
 
 
 def _checked(exercise: Exercise, checks: ModuleType, graded: Graded) -> str | None:
@@ -152,14 +141,6 @@ def _unforeseen(error: Exception, graded: Graded) -> str:
     else:
         why = f"It stands otherwise than was foreseen:{listed(diff(graded.start, graded.schema))}"
     return f"the upgrade ran, but the check could not look at the database ({sentence(error)}).\n  {why}"
-
-
-def _contents(folder: Path) -> dict[str, bytes]:
-    return {
-        file.relative_to(folder).as_posix(): file.read_bytes().strip()
-        for file in files_in(folder)
-        if file.name != ".laid"
-    }
 
 
 def _load(exercise: Exercise) -> ModuleType:

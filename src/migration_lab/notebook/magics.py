@@ -30,6 +30,7 @@ from migration_lab.course import (
     find_exercise,
     find_lesson,
     go_back,
+    golf,
     keep,
     open_place,
     report,
@@ -227,7 +228,7 @@ class LabMagics(Magics):
         note = _Note()
         grade = grading.check(exercise, workspace, lambda step: note.show(f"… {step}"))
         Progress(workspace).graded(grade)
-        note.show(str(grade))
+        note.show(grade.with_what_is_next("%"))
         Runner.warm_up()
 
     @line_magic
@@ -241,10 +242,20 @@ class LabMagics(Magics):
     @line_magic
     @verb
     def solution(self, line: str) -> None:
-        """%solution ID: the solution, after a pass or three honest tries."""
-        exercise = self._exercise(line, "solution")
-        parts = solution(exercise, Workspace())
-        display(Markdown("\n\n".join(f"`{name}`\n\n```python\n{text}```" for name, text in parts.items())))
+        """%solution ID: the solution and why, after a pass or three honest tries; after a pass, your answer beside it."""
+        exercise, workspace = self._exercise(line, "solution"), Workspace()
+        files = [f"`{name}`\n\n```python\n{text}```" for name, text in solution(exercise, workspace).items()]
+        display(Markdown("\n\n".join([*files, "**Why, and when not**", exercise.explanation])))
+        note = _Note()
+        if comparison := grading.compare(exercise, workspace, lambda step: note.show(f"… {step}")):
+            note.show(comparison.opening)
+            display(comparison)
+
+    @line_magic
+    @verb
+    def golf(self, line: str) -> None:
+        """%golf ID: your answers that passed, ranked by what they cost the server."""
+        display(golf(self._exercise(line, "golf"), Workspace()))
 
     @line_magic
     @verb

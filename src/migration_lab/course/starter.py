@@ -1,0 +1,64 @@
+"""What an exercise begins with, and how an answer differs from it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+from migration_lab.files import files_in
+
+from .lesson import lay_start
+from .manifest import Exercise
+
+DELETED = "delete.txt"  # in the folder of an answer: names the starter's files that the answer has removed
+
+Answer = Mapping[str, bytes | None]  # path → content, None for a file of the starter that the answer has removed
+
+
+@cache
+def starting(exercise: Exercise) -> dict[str, bytes]:
+    """The files that an exercise begins with: path → content."""
+    with tempfile.TemporaryDirectory() as folder:
+        start = Path(folder) / "start"
+        lay_start(start, exercise)
+        return contents(start)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """What a person may have written below a folder: path → content."""
+    files = {file.relative_to(folder).as_posix(): file.read_bytes() for file in files_in(folder)}
+    return {name: content for name, content in files.items() if Path(name).name != ".laid"}
+
+
+def answer_in(exercise: Exercise, project: Path) -> Answer:
+    """The files in which a project differs from the exercise's starter; spaces around a file's text are no difference."""
+    start, found = starting(exercise), contents(project)
+    changed = {
+        name: content for name, content in found.items() if name not in start or content.strip() != start[name].strip()
+    }
+    return changed | {name: None for name in start if name not in found}
+
+
+def solution_of(exercise: Exercise) -> Answer:
+    """The solution, as an answer."""
+    return contents(exercise.folder / "solution")
+
+
+def lay_answer(exercise: Exercise, answer: Answer, project: Path) -> None:
+    """Fill a folder with an exercise's starter and, over it, with an answer."""
+    lay_start(project, exercise)
+    for name, content in answer.items():
+        file = project / name
+        if content is None:
+            file.unlink(missing_ok=True)
+        else:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
+
+
+def texts(exercise: Exercise, answer: Answer) -> dict[str, str]:
+    """The text files of an exercise's project under an answer: path → text."""
+    files = {name: content for name, content in (starting(exercise) | dict(answer)).items() if content is not None}
+    return {name: content.decode("utf-8", errors="replace") for name, content in files.items()}
