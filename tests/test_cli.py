@@ -75,7 +75,7 @@ def test_check_is_check(terminal, shell, workspace, name):
     if name != "starter":
         write_answer(workspace, name)
     status, said, steps = terminal("check", "first_step")
-    assert said == shell("%check first_step").text
+    assert said == shell("%check first_step").text.replace("`%", "`lab ")
     if name == "solution":
         up, down = "… alembic upgrade head", "… alembic downgrade 0003_orders"
         assert steps.splitlines() == [up, down, up], "who waits for a grading sees at which step it is"
@@ -93,8 +93,19 @@ def test_solution_is_solution(terminal, shell, workspace):
     write_answer(workspace, "solution")
     assert terminal("check", "first_step")[0] == 0
     solution = (EXERCISE.folder / "solution" / ANSWER).read_text("utf-8").strip()
-    assert terminal("solution", "first_step") == (0, f"# {ANSWER}\n{solution}", "")
+    status, said, steps = terminal("solution", "first_step")
+    assert status == 0
+    assert said.startswith(f"# {ANSWER}\n{solution}\n\nWhy, and when not\n\n{EXERCISE.explanation}\n\nYour answer")
+    assert steps == "… both: alembic upgrade head", "it takes some seconds, and nobody knows why"
     assert solution in shell("%solution first_step").shown["text/markdown"]
+
+
+def test_golf_is_golf(terminal, shell, workspace):
+    refusal = shell("%golf first_step").text
+    assert terminal("golf", "first_step") == (1, "", refusal)
+    write_answer(workspace, "solution")
+    assert terminal("check", "first_step")[0] == 0
+    assert terminal("golf", "first_step") == (0, shell("%golf first_step").text, "")
 
 
 def test_progress_is_progress(terminal, shell, workspace):

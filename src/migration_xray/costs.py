@@ -13,11 +13,12 @@ from migration_xray.words import bare, listed
 
 EXCLUSIVE = "AccessExclusiveLock"
 # A time or an amount of WAL differs a little from run to run. Two of the same class are as good as each other.
-CLASSES_OF_MS = (100, 1_000, 10_000)
+CLASSES_OF_MS = (500, 2_000, 10_000)
 CLASSES_OF_WAL = (1_000_000, 10_000_000, 100_000_000)  # bytes
+CHANCE_MS, CHANCE_WAL = 200, 1_000_000  # a smaller difference may be that of two runs
 MEASURES = ("ACCESS EXCLUSIVE held", "rows written", "WAL written", "scanned", "rewritten or built", "revisions")
 ORDER = (
-    "Best first: the shortest time with ACCESS EXCLUSIVE (in steps: none, under 0.1 s, under 1 s, under 10 s, longer), "
+    "Best first: the shortest time with ACCESS EXCLUSIVE (in steps: none, under 0.5 s, under 2 s, under 10 s, longer), "
     "then the fewest rows written, the least WAL (in steps: under 1 MB, under 10 MB, under 100 MB, more), the fewest "
     "scans, the fewest rewrites and builds, the fewest revisions."
 )
@@ -72,8 +73,8 @@ class Costs:
         exact = [
             _compared(mine, others) for mine, others in zip(self._counts(), other._counts(), strict=True)
         ]  # rows, scans, rewrites and builds, revisions
-        time = _roughly_compared(self.exclusive_ms, other.exclusive_ms, CLASSES_OF_MS[0])
-        wal = _roughly_compared(self.wal_bytes, other.wal_bytes, CLASSES_OF_WAL[0])
+        time = _roughly_compared(self.exclusive_ms, other.exclusive_ms, CHANCE_MS)
+        wal = _roughly_compared(self.wal_bytes, other.wal_bytes, CHANCE_WAL)
         return [time, exact[0], wal, *exact[1:]]
 
     def _counts(self) -> tuple[int, ...]:

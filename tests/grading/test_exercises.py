@@ -62,6 +62,12 @@ def test_an_exercise_is_whole(exercise):
     assert len(exercise.wrong) >= 3
 
 
+@pytest.mark.parametrize("exercise", exercises().values(), ids=lambda exercise: exercise.id)
+def test_an_exercise_explains_why_and_when_not(exercise):
+    """A pass says that an answer is right; only an explanation says why, and where another form is better."""
+    assert len(exercise.explanation.split()) >= 50, "write `explanation` in its exercise.toml"
+
+
 def test_every_folder_is_in_the_manifest():
     """A folder that lessons.toml does not name is an exercise that no learner ever meets."""
     folders = {path.name for path in (NOTEBOOKS / "exercises").iterdir() if path.is_dir()}

@@ -269,12 +269,17 @@ def test_an_exercise_from_the_first_look_to_the_solution(lesson):
             assert lesson("%check first_step").text[0] in "✘!"
         assert f"○ first_step: {tries} {'try' if tries == 1 else 'tries'} so far" in lesson("%progress").text
 
-    shown = lesson("%solution first_step").shown
-    assert SOLUTION in shown["text/markdown"]
+    opened = lesson("%solution first_step")
+    assert SOLUTION in opened.shown["text/markdown"]
+    assert EXERCISE.explanation in opened.shown["text/markdown"]
+    assert "beside the solution" not in opened.text, "none of the three tries has passed"
     lesson(f"%%answer first_step {ANSWER}\n{SOLUTION}")
     ran = lesson("%check first_step")
     assert ran.text.startswith("✔ Passed")
     assert "✔ Passed" in ran.shown["text/html"]
+    assert ran.text.endswith(
+        "`%solution first_step` shows why, beside the solution. `%golf first_step` ranks your passes."
+    )
     assert "✔ first_step: passed" in lesson("%progress").text
     assert lesson("%alembic current").text.splitlines()[-1] == "0003_orders (head)", "the check touched the lesson"
 

@@ -24,7 +24,7 @@ class Difference:
     lines: tuple[str, ...]
 
     def __str__(self) -> str:
-        return "\n".join([self.title, *(f"  {line}" for line in self.lines)])
+        return "\n".join([self.title, *(f"  {line}".rstrip() for line in self.lines)])
 
     def as_html(self) -> str:
         lines = "".join(map(_line, self.lines))
@@ -67,8 +67,10 @@ def _title(name: str, partner: str, mine: Mapping[str, str], solution: Mapping[s
 
 def _lines(mine: str, solution: str) -> tuple[str, ...]:
     before, after = ([line.rstrip() for line in text.strip().splitlines()] for text in (mine, solution))
-    _, _, *lines = list(unified_diff(before, after, lineterm="")) or ["", ""]
-    return tuple("…" if line.startswith("@@") else f"{line[0]} {line[1:]}".rstrip() for line in lines)
+    lines = list(unified_diff(before, after, lineterm=""))[2:]  # without the lines that name the files
+    if lines and lines[0].startswith(("@@ -1 ", "@@ -1,", "@@ -0,0 ")):
+        del lines[0]  # nothing is left out before the first line
+    return tuple("…" if line.startswith("@@") else f"{line[0]} {line[1:]}" for line in lines)
 
 
 def _line(line: str) -> str:
