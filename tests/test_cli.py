@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 
 from migration_lab.cli import main
 from migration_lab.course import lesson
-from migration_lab.course.manifest import find_exercise
+from migration_lab.course.manifest import find_exercise, find_lesson
 
 EXERCISE = find_exercise("first_step")
 ANSWER = "migrations/versions/0004_city.py"
@@ -225,10 +226,34 @@ def test_output_of_words_that_are_no_text_at_all(terminal):
 @pytest.mark.parametrize("reader", ["head -1", "true"])
 def test_a_reader_that_stops_reading_is_no_failure(here, reader):
     """`lab progress | head -2` ended with "A file: Broken pipe. Check that you may write there."."""
-    for verb in ("progress", "doctor"):
+    for verb in ("progress", "doctor", "--help"):
         piped = f'{{ "{sys.executable}" -m migration_lab {verb}; echo "status $?" >&2; }} | {reader}'
         done = subprocess.run(["sh", "-c", piped], env=os.environ | here, capture_output=True, text=True)
         assert done.stderr.strip() == "status 0"
+
+
+@on_posix
+def test_a_reader_that_stops_reading_hides_no_failure(here):
+    """A script that reads the first line only must still learn that something is wrong."""
+    piped = f'{{ "{sys.executable}" -m migration_lab doctor; echo "status $?" >&2; }} | true'
+    done = subprocess.run(
+        ["sh", "-c", piped], env=os.environ | here | {"LAB_POSTGRES": "dokcer"}, capture_output=True, text=True
+    )
+    assert done.stderr.strip() == "status 1"
+
+
+@on_posix
+def test_a_reader_that_stops_reading_stops_no_migration(here, workspace, lab):
+    """`lab xray upgrade head | head -1` would break the migration off at its first line of output."""
+    assert lab("open", "00", **here).returncode == 0
+    project = workspace.project("lesson_00")
+    shutil.copy(EXERCISE.folder / "solution" / ANSWER, project / ANSWER)
+    opened = lesson.open_place(find_lesson("00"), workspace=workspace)
+    piped = f'{{ "{sys.executable}" -m migration_lab xray upgrade head; echo "status $?" >&2; }} | true'
+    variables = os.environ | here | opened.variables()
+    done = subprocess.run(["sh", "-c", piped], cwd=project, env=variables, capture_output=True, text=True)
+    assert done.stderr.strip() == "status 0"
+    assert lesson.revision(opened.server, opened.database) == "0004_city"
 
 
 @on_posix

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import io
 import os
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 import migration_xray.cli
 from migration_lab.errors import in_words
 from migration_xray.errors import UserError, unimported
+from migration_xray.output import printing
 
 if TYPE_CHECKING:
     from migration_lab.course import Exercise, Lesson, Opened
@@ -43,15 +43,16 @@ def main(arguments: list[str] | None = None) -> int:
 
     ``lab check --answer`` returns 2 where one could not run for the lab's or the server's reason.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(encoding="utf-8", errors="replace")
+    return printing(lambda: _run(arguments))
+
+
+def _run(arguments: list[str] | None) -> int:
     options, rest = parser().parse_known_args(arguments)
     if rest and options.verb not in (start, xray) and not getattr(options, "answer", None):
         parser().error(f"unrecognized arguments: {' '.join(rest)}")
     try:
         with in_words():
-            return _printed(options.verb, options, rest)
+            return options.verb(options, rest) or 0
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
@@ -60,20 +61,6 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-
-
-def _printed(verb: Verb, options: argparse.Namespace, rest: list[str]) -> int:
-    """Run a verb and print all that it says; whoever reads it may stop reading, as `head` does.
-
-    https://docs.python.org/3/library/signal.html#note-on-sigpipe
-    """
-    try:
-        status = verb(options, rest) or 0
-        sys.stdout.flush()
-        return status
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end
-        return 0
 
 
 def parser() -> argparse.ArgumentParser:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from migration_xray.errors import AlembicError, UserError, said, unimported
-from migration_xray.output import standard_streams
+from migration_xray.output import printing
 
 if TYPE_CHECKING:
     from migration_xray.traffic import Traffic
@@ -34,13 +34,7 @@ examples:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run ``migration-xray ARGUMENTS``; returns the exit status: 0, or 1 for a refusal."""
-    with standard_streams() as output:
-        status = _run(sys.argv[1:] if arguments is None else arguments)
-        output.flush()
-        if output.lost:
-            print(f"The rest of the output could not be written: {output.lost.strerror}.", file=sys.stderr)
-            return 1
-    return status
+    return printing(lambda: _run(sys.argv[1:] if arguments is None else arguments))
 
 
 def _run(words: list[str]) -> int:

@@ -6,13 +6,20 @@ import errno
 import io
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import TextIO
 
-# A pipe whose reader has ended, as `| head` does; Windows says EINVAL there.
-# https://docs.python.org/3/library/signal.html#note-on-sigpipe
-UNREAD = {errno.EPIPE, errno.EINVAL} if sys.platform == "win32" else {errno.EPIPE}
+
+def unread(platform: str) -> set[int]:
+    """How a platform reports a pipe whose reader has ended, as `| head` does; Windows says EINVAL there.
+
+    https://docs.python.org/3/library/signal.html#note-on-sigpipe
+    """
+    return {errno.EPIPE, errno.EINVAL} if platform == "win32" else {errno.EPIPE}
+
+
+UNREAD = unread(sys.platform)
 
 
 class Output(io.TextIOBase):
@@ -34,6 +41,9 @@ class Output(io.TextIOBase):
 
     def isatty(self) -> bool:
         return self.stream.isatty()
+
+    def fileno(self) -> int:
+        return self.stream.fileno()
 
     def write(self, text: str) -> int:
         with self._to_its_end():
@@ -67,3 +77,17 @@ def standard_streams() -> Iterator[Output]:
         finally:
             output.flush()
             errors.flush()
+
+
+def printing(program: Callable[[], int]) -> int:
+    """Run a program on streams that never raise. Returns its exit status, or 1 if a disk took no more of its output.
+
+    A reader that stops reading, as `head` does, changes nothing: the program ends in silence, with its own status.
+    """
+    with standard_streams() as output:
+        status = program()
+        output.flush()
+        if output.lost:
+            print(f"The rest of the output could not be written: {output.lost.strerror}.", file=sys.stderr)
+            return 1
+    return status
