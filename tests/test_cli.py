@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -76,7 +77,16 @@ def test_check_is_check(terminal, shell, workspace, name):
     if name != "starter":
         write_answer(workspace, name)
     status, said, steps = terminal("check", "first_step")
-    assert said == shell("%check first_step").text.replace("`%", "`lab ")
+    in_notebook = shell("%check first_step").text
+    if name == "starter":
+        begin = "○ Not attempted: the starter is unchanged. Write your answer"
+        file = workspace.project("exercise_first_step") / ANSWER
+        assert in_notebook == f"{begin}, run its cell, check again."
+        named = file.relative_to(Path.cwd())
+        assert said == f"{begin} into {named}, then check again.", "a terminal has no cell to run"
+        assert file.is_file(), "it names a file that is not there"
+    else:
+        assert said == in_notebook.replace("`%", "`lab ")
     if name == "solution":
         up, down = "… alembic upgrade head", "… alembic downgrade 0003_orders"
         assert steps.splitlines() == [up, down, up], "who waits for a grading sees at which step it is"
@@ -88,9 +98,22 @@ def test_hints_go_on_where_the_notebook_left_off(terminal, shell):
     assert terminal("hint", "first_step") == (0, f"Hint 2 of {len(EXERCISE.hints)}: {EXERCISE.hints[1]}", "")
 
 
+@pytest.mark.parametrize("folder", [".", "projects", "projects/lesson_00/migrations", ".."])
+def test_the_file_to_edit_is_named_from_where_one_is(terminal, workspace, monkeypatch, folder):
+    """The path goes into an editor's command line as it stands."""
+    (workspace.path / folder).mkdir(parents=True, exist_ok=True)
+    monkeypatch.chdir(workspace.path / folder)
+    file = terminal("check", "index_online")[1].split(" into ")[1].removesuffix(", then check again.")
+    assert Path(file).is_file() and not Path(file).is_absolute()
+    *others, last = re.split(", | and ", terminal("check", "capstone")[1].split(" into ")[1].split(", then")[0])
+    assert len(others) == 3 and all(Path(file).is_file() for file in [*others, last])
+
+
 def test_solution_is_solution(terminal, shell, workspace):
+    """Each names the verb that helps as it is typed there."""
     refusal = shell("%solution first_step").text
-    assert terminal("solution", "first_step") == (1, "", refusal)
+    assert "`%hint first_step` helps until then." in refusal
+    assert terminal("solution", "first_step") == (1, "", refusal.replace("`%hint", "`lab hint"))
     write_answer(workspace, "solution")
     assert terminal("check", "first_step")[0] == 0
     solution = (EXERCISE.folder / "solution" / ANSWER).read_text("utf-8").strip()
@@ -137,8 +160,11 @@ def test_schema_outside_of_a_lesson_says_how_to_get_into_one(terminal):
         (["open", "frist_step"], 'There is no lesson or exercise "frist_step". The nearest is first_step.'),
         (["reset"], "Which lesson or exercise? Lessons go from 00 to "),
         (["check", "frist_step"], 'There is no exercise "frist_step". The nearest is first_step.'),
-        (["hint"], "Which exercise? The exercises are: first_step, "),
-        (["solution", "77"], 'There is no exercise "77". The exercises are: first_step, '),
+        (["hint"], "Which exercise? `lab progress` lists the exercises of every lesson."),
+        (["solution", "77"], 'There is no exercise "77". `lab progress` lists the exercises of every lesson.'),
+        (["check", "00"], "00 is a lesson, and an exercise is needed. Lesson 00 has first_step."),
+        (["hint", "columns_and_types"], "columns_and_types is a lesson, and an exercise is needed. Lesson 02 has "),
+        (["help", "chek"], 'There is no verb "chek". The nearest is check.'),
     ],
     ids=" ".join,
 )
@@ -147,12 +173,25 @@ def test_an_unknown_name_is_answered_with_the_nearest(terminal, arguments, sente
     assert (status, out) == (1, "")
     assert err.startswith(sentence)
     assert len(err.splitlines()) == 1
+    assert len(err) < 160, "a list of 37 exercises in one line is no help"
+
+
+def test_where_a_lesson_is_open_its_exercises_are_named(terminal, monkeypatch):
+    """Whoever types a wrong name means one of these, as a rule."""
+    monkeypatch.setenv("LAB_PLACE", "lesson_02")
+    here = "Lesson 02 has reviews_table and fill_old_rows."
+    assert terminal("check", "rewiews")[2] == f'There is no exercise "rewiews". The nearest is reviews_table. {here}'
+    assert terminal("hint")[2] == f"Which exercise? {here} `lab progress` lists the exercises of every lesson."
+    monkeypatch.setenv("LAB_PLACE", "exercise_fill_old_rows")
+    assert here in terminal("check", "xyz")[2]
+    assert here not in terminal("open", "colums")[2], "a lesson was meant"
 
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["opne", "00"], "invalid choice: 'opne'"),
+        (["opne", "00"], "invalid choice: 'opne'. The nearest is open. `lab help` describes every verb."),
+        (["check", "first_step", "--jsn"], "lab check: error: unrecognized arguments: --jsn. The nearest is --json."),
         ([], "the following arguments are required: VERB"),
         (["progress", "--json"], "unrecognized arguments: --json"),
         (["open", "00", "01"], "unrecognized arguments: 01"),
@@ -172,6 +211,22 @@ def test_help_says_what_each_verb_does(terminal):
     assert status == 0
     for verb in ("start", "open", "reset", "check", "hint", "solution", "schema", "progress", "doctor", "stop"):
         assert re.search(rf"^    {verb} +\w", said, re.M), verb
+
+
+def test_help_is_help(terminal):
+    """Many programs have both, and people try either."""
+    assert terminal("help") == terminal("--help")
+    assert terminal("help", "check") == terminal("check", "--help")
+
+
+def test_the_version_names_what_a_report_of_a_bug_needs(terminal):
+    status, said, _ = terminal("--version")
+    assert status == 0
+    assert re.fullmatch(
+        r"migration-lab \d+\.\d+\.\d+, migration-xray \d+\.\d+\.\d+, alembic 1\.\S+, sqlalchemy 2\.\S+, "
+        r"psycopg 3\.\S+, jupyterlab 4\.\S+",
+        said,
+    )
 
 
 @pytest.mark.parametrize("place", ["lesson_99", "exercise_gone"])

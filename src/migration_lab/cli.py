@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import os
+import re
 import subprocess
 import sys
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+import tomllib
+from collections.abc import Callable, Iterable
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import migration_xray.cli
 from migration_lab.errors import in_words
+from migration_lab.paths import NOTEBOOKS
 from migration_xray.errors import UserError, unimported
 from migration_xray.output import printing
+from migration_xray.words import listed
 
 if TYPE_CHECKING:
     from migration_lab.course import Exercise, Lesson, Opened
+    from migration_lab.workspace import Workspace
 
 Verb = Callable[[argparse.Namespace, list[str]], int | None]
+SHELLS = ("bash", "zsh", "fish")
 
 ABOUT_ANSWERS = """\
 Without --answer, lab check grades the files in your own project and records the result.
@@ -47,14 +56,22 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(arguments: list[str] | None) -> int:
-    options, rest = parser().parse_known_args(arguments)
+    whole, verbs = _parsers()
+    if "_ARGCOMPLETE" in os.environ:  # the Tab key was pressed
+        import argcomplete
+
+        argcomplete.autocomplete(whole, always_complete_options=False)  # prints what fits, and ends this process
+    words = sys.argv[1:] if arguments is None else arguments
+    if words and not words[0].startswith("-") and words[0] not in verbs:
+        whole.error(f"invalid choice: {words[0]!r}.{_nearest(words[0], verbs)} `lab help` describes every verb.")
+    options, rest = whole.parse_known_args(words)
     if rest and options.verb not in (start, xray) and not getattr(options, "answer", None):
-        parser().error(f"unrecognized arguments: {' '.join(rest)}")
+        _refuse(verbs[words[0]], rest)
     try:
         with in_words():
             return options.verb(options, rest) or 0
     except UserError as error:
-        print(error, file=sys.stderr)
+        print(_as_typed_here(str(error), verbs), file=sys.stderr)
         return 1
     except ImportError as error:
         print(f"{unimported(error)}. `lab doctor` says how to mend it.", file=sys.stderr)
@@ -63,25 +80,33 @@ def _run(arguments: list[str] | None) -> int:
         return 130
 
 
-def parser() -> argparse.ArgumentParser:
-    whole = argparse.ArgumentParser(prog="lab", description="Learn to change a live PostgreSQL database.")
+def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+    """The parser of all, and that of each verb."""
+    whole = argparse.ArgumentParser(
+        prog="lab",
+        description="Learn to change a live PostgreSQL database.",
+        epilog="`lab help VERB` says more about a verb. `lab completion SHELL` has the Tab key complete these words.",
+    )
+    packages = ("migration-lab", "migration-xray", "alembic", "sqlalchemy", "psycopg", "jupyterlab")
+    whole.add_argument("--version", action=_Version, packages=packages, help="show the versions of the main packages")
     verbs = whole.add_subparsers(required=True, metavar="VERB")
 
-    def verb(function: Verb, words: str = "") -> argparse.ArgumentParser:
+    def verb(function: Verb, words: str = "", complete: Callable[[], Iterable[str]] = tuple) -> argparse.ArgumentParser:
         name = function.__name__.rstrip("_")
         part = verbs.add_parser(name, help=function.__doc__, description=function.__doc__)
         part.set_defaults(verb=function)
         if words:
-            part.add_argument("words", metavar=words, nargs="?", default="")
+            argument = part.add_argument("words", metavar=words, nargs="?", default="")
+            argument.completer = lambda **_: complete()  # type: ignore[attr-defined]  # argcomplete reads it
         return part
 
     verb(start).add_argument("--postgres", metavar="embedded|docker|URL", help="the server to learn on")
-    verb(open_, "LESSON_OR_EXERCISE")
-    verb(reset, "LESSON_OR_EXERCISE")
-    verb(back, "LESSON_OR_EXERCISE")
+    verb(open_, "LESSON_OR_EXERCISE", lambda: [*_course(), *_exercises()])
+    verb(reset, "LESSON_OR_EXERCISE", lambda: [*_course(), *_exercises()])
+    verb(back, "LESSON_OR_EXERCISE", lambda: [*_course(), *_exercises()])
     verb(next_)
-    verb(watch, "EXERCISE")
-    answers = verb(check, "EXERCISE")
+    verb(watch, "EXERCISE", _exercises)
+    answers = verb(check, "EXERCISE", _exercises)
     answers.usage = "lab check EXERCISE | lab check EXERCISE --answer DIR [EXERCISE --answer DIR ...] [--json]"
     answers.formatter_class = argparse.RawDescriptionHelpFormatter
     answers.epilog = ABOUT_ANSWERS
@@ -91,9 +116,9 @@ def parser() -> argparse.ArgumentParser:
     answers.add_argument(
         "--json", action="store_true", help="with --answer: print each result as a JSON object in one line"
     )
-    verb(hint, "EXERCISE")
-    verb(solution, "EXERCISE")
-    verb(golf, "EXERCISE")
+    verb(hint, "EXERCISE", _exercises)
+    verb(solution, "EXERCISE", _exercises)
+    verb(golf, "EXERCISE", _exercises)
     verb(schema)
     verb(revisions)
     traced = verb(xray)
@@ -104,7 +129,50 @@ def parser() -> argparse.ArgumentParser:
     verb(template, "DIR")
     verb(doctor)
     verb(stop)
-    return whole
+    verb(completion, "SHELL", lambda: SHELLS)
+    verb(help_, "VERB", lambda: verbs.choices)
+    return whole, verbs.choices
+
+
+class _Version(argparse.Action):
+    """An option that prints the versions of packages; they are looked up only where they are asked for."""
+
+    def __init__(self, packages: Iterable[str], **named: Any):
+        super().__init__(nargs=0, **named)
+        self.packages = packages
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        print(", ".join(f"{package} {metadata.version(package)}" for package in self.packages))
+        parser.exit()
+
+
+def _refuse(part: argparse.ArgumentParser, unknown: list[str]) -> NoReturn:
+    """End with a verb's usage and a sentence about the words that it does not know."""
+    options = re.findall(r"--\w[\w-]*", part.format_help())
+    hint = _nearest(unknown[0], options) if unknown[0].startswith("-") else ""
+    part.error(f"unrecognized arguments: {' '.join(unknown)}" + (f".{hint}" if hint else ""))
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f" The nearest is {near[0]}." if near else ""
+
+
+def _course() -> dict[str, list[str]]:
+    """The lessons' numbers, each with its exercises; read here because the Tab key can't wait for the room `course`."""
+    manifest = tomllib.loads((NOTEBOOKS / "lessons.toml").read_text(encoding="utf-8"))
+    return {lesson["number"]: lesson.get("exercises", []) for lesson in manifest["lesson"]}
+
+
+def _exercises() -> list[str]:
+    return [exercise for exercises in _course().values() for exercise in exercises]
+
+
+def _as_typed_here(sentence: str, verbs: Iterable[str]) -> str:
+    """A sentence that names the notebook's verbs, with those of a terminal: `%hint ID` is `lab hint ID`."""
+    sentence = re.sub(r"`%(?:lesson|exercise) ([^`]+) --reset`", r"`lab reset \1`", sentence)
+    sentence = re.sub(r"`%(?:lesson|exercise) ", "`lab open ", sentence)
+    return re.sub(rf"`%({'|'.join(verbs)})\b", r"`lab \1", sentence)
 
 
 def start(options: argparse.Namespace, rest: list[str]) -> int:
@@ -197,28 +265,33 @@ def check(options: argparse.Namespace, rest: list[str]) -> int:
     if options.json:
         raise UserError("--json is for folders: lab check EXERCISE --answer DIR --json")
     from migration_lab import grading
-    from migration_lab.course import Progress, find_exercise
+    from migration_lab.course import Progress, files_to_edit, find_exercise, shown
     from migration_lab.workspace import Workspace
 
     workspace = Workspace()
-    grade = grading.check(find_exercise(options.words), workspace, _step)
+    exercise = find_exercise(options.words)
+    grade = grading.check(exercise, workspace, _step)
     Progress(workspace).graded(grade)
-    print(grade.with_what_is_next("lab "))
+    if grade.outcome is grading.Outcome.NOT_ATTEMPTED:
+        files = listed(_from_here(file, workspace) for file in files_to_edit(exercise, workspace))
+        print(shown(grade.outcome, f"the starter is unchanged. Write your answer into {files}, then check again."))
+    else:
+        print(grade.with_what_is_next("lab "))
     return 0 if grade.outcome is grading.Outcome.PASSED else 1
 
 
 def _check_answers(words: list[str], folders: list[str], as_json: bool) -> int:
     import json
     from contextlib import redirect_stdout
-    from pathlib import Path
 
     from migration_lab.grading import batch
 
     exercises = [word for word in words if word]
+    part = _parsers()[1]["check"]
     if unknown := [word for word in exercises if word.startswith("-")]:
-        parser().error(f"unrecognized arguments: {' '.join(unknown)}")
+        _refuse(part, unknown)
     if len(exercises) != len(folders):
-        parser().error(
+        part.error(
             f"{len(exercises)} exercises and {len(folders)} folders: give each exercise one, as in EXERCISE --answer DIR"
         )
     output = sys.stdout
@@ -304,7 +377,6 @@ def progress(options: argparse.Namespace, rest: list[str]) -> None:
 def template(options: argparse.Namespace, rest: list[str]) -> None:
     """write a production-ready Alembic project into a folder, where it needs no lab; nothing is overwritten"""
     import shlex
-    from pathlib import Path
 
     from migration_lab.course import write_project
 
@@ -332,6 +404,37 @@ def stop(options: argparse.Namespace, rest: list[str]) -> None:
 
     stopped = Embedded(Workspace()).stop()
     print("The embedded PostgreSQL is stopped." if stopped else "The embedded PostgreSQL was not running.")
+
+
+def completion(options: argparse.Namespace, rest: list[str]) -> None:
+    """print what makes the Tab key complete lab's verbs, options, lessons and exercises: for bash, zsh or fish"""
+    from argcomplete.shell_integration import shellcode
+
+    if options.words not in SHELLS:
+        raise UserError(
+            f"For which shell? {listed(SHELLS)} are known. For bash, put this line into ~/.bashrc:\n"
+            'eval "$(lab completion bash)"\n'
+            "For zsh, put the same with zsh into ~/.zshrc, after compinit. For fish, put this line into "
+            "~/.config/fish/config.fish:\nlab completion fish | source"
+        )
+    print(shellcode(["lab"], shell=options.words))
+
+
+def help_(options: argparse.Namespace, rest: list[str]) -> None:
+    """describe all verbs, or one of them"""
+    whole, verbs = _parsers()
+    if options.words and options.words not in verbs:
+        raise UserError(
+            f'There is no verb "{options.words}".{_nearest(options.words, verbs)} `lab help` describes every verb.'
+        )
+    (verbs[options.words] if options.words else whole).print_help()
+
+
+def _from_here(path: Path, workspace: Workspace) -> str:
+    """A file's path from the current folder; the whole path where that folder has nothing to do with the learner's."""
+    here = Path.cwd()
+    near = here.is_relative_to(workspace.path) or path.is_relative_to(here)
+    return os.path.relpath(path) if near else str(path)
 
 
 def _step(step: str) -> None:

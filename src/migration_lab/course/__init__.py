@@ -1,6 +1,6 @@
 """The course: its lessons and exercises, what a learner has of them, and what a learner has done."""
 
-from .answers import solution, write_answer
+from .answers import files_to_edit, solution, write_answer
 from .cells import Cell, answering_cell, code_cells, find_cell
 from .differences import LEGEND, Difference, differences
 from .golf import Golf, golf
@@ -37,6 +37,7 @@ __all__ = [
     "differences",
     "exercise_at_hand",
     "exercises",
+    "files_to_edit",
     "find",
     "find_cell",
     "find_exercise",

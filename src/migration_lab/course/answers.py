@@ -44,6 +44,15 @@ def write_answer(exercise: Exercise, file: str, text: str, workspace: Workspace)
     return sentence + (f"; the version that stood there is saved as {_from_work(saved, workspace)}" if saved else "")
 
 
+def files_to_edit(exercise: Exercise, workspace: Workspace) -> list[Path]:
+    """The files of the exercise's project that an answer changes. They are written now if they were not there yet."""
+    project = workspace.project(exercise.place)
+    with workspace.locked(exercise.place):
+        lay_files(exercise, project, False, workspace)
+    solved = exercise.folder / "solution"
+    return [project / file.relative_to(solved) for file in files_in(solved)]
+
+
 def solution(exercise: Exercise, workspace: Workspace) -> dict[str, str]:
     """The solution's files, path → text. Raises UserError before a pass or three honest tries."""
     progress = Progress(workspace)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import tomllib
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from pathlib import Path
 from migration_lab.files import files_in
 from migration_lab.paths import NOTEBOOKS
 from migration_xray.errors import UserError
+from migration_xray.words import listed
 
 # PostgreSQL cuts names at 63 bytes, and the longest one is such as former_exercise_ID_1a2b3c.
 # https://www.postgresql.org/docs/18/sql-syntax-lexical.html#SQL-SYNTAX-IDENTIFIERS
@@ -110,13 +112,22 @@ def find_lesson(words: str) -> Lesson:
 
     Raises UserError that names the nearest lesson where there is none.
     """
-    wanted = words.strip().removesuffix(".ipynb")
+    if lesson := _lesson_named(words):
+        return lesson
+    raise UserError(_unknown("lesson", _stem(words), _lesson_names(), _lessons_listed()))
+
+
+def _lesson_named(words: str) -> Lesson | None:
     for lesson in lessons().values():
         names = [name for name in (lesson.name, lesson.formerly) if name]
         numbers = [lesson.number, lesson.number.lstrip("0") or "0"]
-        if wanted in (*numbers, *names, *(f"{lesson.number}_{name}" for name in names)):
+        if _stem(words) in (*numbers, *names, *(f"{lesson.number}_{name}" for name in names)):
             return lesson
-    raise UserError(_unknown("lesson", wanted, _lesson_names(), _lessons_listed()))
+    return None
+
+
+def _stem(words: str) -> str:
+    return words.strip().removesuffix(".ipynb")
 
 
 def find_exercise(words: str) -> Exercise:
@@ -124,6 +135,8 @@ def find_exercise(words: str) -> Exercise:
     wanted = words.strip()
     if wanted in exercises():
         return exercises()[wanted]
+    if lesson := _lesson_named(wanted):
+        raise UserError(f"{wanted} is a lesson, and an exercise is needed. {_exercises_of(lesson)}")
     raise UserError(_unknown("exercise", wanted, _exercise_names(), _exercises_listed()))
 
 
@@ -132,8 +145,8 @@ def find(words: str) -> Lesson | Exercise:
     for known in (find_exercise, find_lesson):
         with suppress(UserError):
             return known(words)
-    listed = f"{_lessons_listed()} {_exercises_listed()}"
-    raise UserError(_unknown("lesson or exercise", words.strip(), _lesson_names() | _exercise_names(), listed))
+    otherwise = f"{_lessons_listed()} {_exercises_listed()}"
+    raise UserError(_unknown("lesson or exercise", words.strip(), _lesson_names() | _exercise_names(), otherwise))
 
 
 def _lesson_names() -> dict[str, str]:
@@ -151,7 +164,23 @@ def _lessons_listed() -> str:
 
 
 def _exercises_listed() -> str:
-    return f"The exercises are: {', '.join(exercises())}."
+    """Where the exercises are listed: all of them would be a page."""
+    here = _open_lesson()
+    return (f"{_exercises_of(here)} " if here else "") + "`%progress` lists the exercises of every lesson."
+
+
+def _exercises_of(lesson: Lesson) -> str:
+    names = [exercise.id for exercise in lesson.exercises]
+    return f"Lesson {lesson.number} has {listed(names) if names else 'no exercise'}."
+
+
+def _open_lesson() -> Lesson | None:
+    """The lesson that is open in this terminal or notebook, or whose exercise is."""
+    place = os.environ.get("LAB_PLACE")
+    for lesson in lessons().values():
+        if place in (lesson.place, *(exercise.place for exercise in lesson.exercises)):
+            return lesson
+    return None
 
 
 def _unknown(noun: str, wanted: str, names: dict[str, str], otherwise: str) -> str:
@@ -160,8 +189,10 @@ def _unknown(noun: str, wanted: str, names: dict[str, str], otherwise: str) -> s
     beginnings = {name[: len(wanted)]: meant for name, meant in names.items()}  # people often write no more than that
     near = [beginnings[name] for name in difflib.get_close_matches(wanted, beginnings, n=1, cutoff=0.8)]
     near += [names[name] for name in difflib.get_close_matches(wanted, names, n=1, cutoff=0.5)]
-    hint = f"The nearest is {near[0]}." if near else otherwise
-    return f'There is no {noun} "{wanted}". {hint}'
+    if not near:
+        return f'There is no {noun} "{wanted}". {otherwise}'
+    said, here = f'There is no {noun} "{wanted}". The nearest is {near[0]}.', _open_lesson()
+    return f"{said} {_exercises_of(here)}" if here and near[0] in exercises() else said
 
 
 def _lesson(entry: dict) -> Lesson:

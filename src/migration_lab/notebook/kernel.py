@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .magics import LabMagics
 
 VERBS = (
-    "alembic", "answer", "check", "exercise", "hint", "lesson", "locks", "predict", "progress", "revisions", "schema",
+    "alembic", "answer", "check", "exercise", "golf", "hint", "lesson", "locks", "predict", "progress", "revisions", "schema",
     "session", "solution", "sql", "traffic", "xray",
 )  # fmt: skip
 
