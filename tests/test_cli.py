@@ -196,6 +196,7 @@ def test_where_a_lesson_is_open_its_exercises_are_named(terminal, monkeypatch):
         (["progress", "--json"], "unrecognized arguments: --json"),
         (["open", "00", "01"], "unrecognized arguments: 01"),
         (["start", "--postgres"], "--postgres: expected one argument"),
+        (["start", "--postgrse", "docker"], "unrecognized arguments: --postgrse. The nearest is --postgres."),
     ],
     ids=" ".join,
 )

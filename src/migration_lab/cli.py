@@ -179,6 +179,9 @@ def start(options: argparse.Namespace, rest: list[str]) -> int:
     """start JupyterLab on the first lesson; further options go on to JupyterLab"""
     from migration_lab.jupyter import start
 
+    for word in rest:  # JupyterLab would start and say nothing of an option that it does not know
+        if difflib.get_close_matches(word.partition("=")[0], ["--postgres"], cutoff=0.8):
+            _refuse(_parsers()[1]["start"], [word])
     return start(rest, options.postgres)
 
 

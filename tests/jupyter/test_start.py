@@ -290,6 +290,23 @@ def test_a_second_start_says_where_the_first_one_runs(served, settings, lab):
     assert site.get("/api/contents", site.token)[0] == 200
 
 
+def test_a_second_start_on_another_server_is_refused(served, settings, lab):
+    """The option was dropped in silence, and people learned on a server that they had not meant."""
+    work = settings["LAB_WORK"]
+    same = lab("start", "--postgres", settings["LAB_POSTGRES"], **settings)
+    assert (same.returncode, same.said.splitlines()[0].split(": ")[0]) == (0, "Migration Lab is running already")
+    other = lab("start", "--postgres", "postgresql://me:secret@localhost:1/postgres", **settings)
+    assert other.returncode == 1
+    assert other.said.startswith(f"Migration Lab is running already in {work}, on another PostgreSQL (")
+    assert "To learn on me@localhost:1, end that one first" in other.said
+    assert "secret" not in other.said
+    nonsense = lab("start", "--postgres", "nonsense", **settings)
+    assert (nonsense.returncode, nonsense.said.splitlines()[0].split(".")[0]) == (1, 'There is no server "nonsense"')
+    kept = Path(work, ".lab/serving.json").read_text(encoding="utf-8")
+    password = make_url(settings["LAB_POSTGRES"]).password
+    assert password is None or password not in kept
+
+
 def test_two_at_the_same_instant_serve_once(settings, lab, tmp_path):
     """A double click: neither saw the other yet, and the learner had two JupyterLabs on one folder."""
     settings = settings | {"LAB_WORK": str(tmp_path / "work")}

@@ -27,13 +27,15 @@ SETTINGS = {
     },
     "@jupyterlab/filebrowser-extension:browser": {"showLastModifiedColumn": False},
 }
+SERVING = "serving.json"  # on which PostgreSQL the folder is or was served
 UNDER_WAY = 180  # seconds that another start may take until it serves; a first one in Docker fetches its image
 
 
 def start(arguments: list[str], postgres: str | None) -> int:
     """Serve the course with JupyterLab until it is stopped; ``arguments`` go on to JupyterLab.
 
-    Where it is being served already, says where, and leaves it at that.
+    Where it is being served already, says where, and leaves it at that. Raises UserError if that one was started on
+    another PostgreSQL than the one that is asked for now.
     """
     if postgres:
         os.environ["LAB_POSTGRES"] = postgres
@@ -42,9 +44,23 @@ def start(arguments: list[str], postgres: str | None) -> int:
     os.environ["LAB_WORK"] = str(workspace.path)
     with _turn(workspace) as url:
         if url:
+            _must_be_on_the_same_server(workspace, url)
             print(f"Migration Lab is running already: {url}")
             return 0
         return _serve(workspace, arguments)
+
+
+def _must_be_on_the_same_server(workspace: Workspace, url: str) -> None:
+    from migration_lab.server import postgres
+
+    if not (os.environ.get("LAB_POSTGRES") or os.environ.get("LAB_DATABASE_URL")):
+        return  # whichever it is, then
+    wanted, theirs = postgres.named(), workspace.read_json(SERVING, "")
+    if theirs not in ("", wanted):
+        raise UserError(
+            f"Migration Lab is running already in {workspace.path}, on another PostgreSQL ({theirs}): {url}\n"
+            f"To learn on {wanted}, end that one first, with Control-C where it runs, or set LAB_WORK to another folder."
+        )
 
 
 def _hide(postgres: str, arguments: list[str]) -> None:
@@ -58,9 +74,10 @@ def _hide(postgres: str, arguments: list[str]) -> None:
 
 
 def _serve(workspace: Workspace, arguments: list[str]) -> int:
-    from migration_lab.server import server
+    from migration_lab.server import postgres, server
 
     running = server(workspace=workspace)
+    workspace.write_json(SERVING, postgres.named())
     print(f"{running} is ready; your files are in {workspace.path}", flush=True)
     prepare(workspace)
     from jupyterlab.labapp import main

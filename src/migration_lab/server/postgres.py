@@ -126,6 +126,15 @@ def chosen(choice: str | None = None) -> tuple[str, str | None]:
     )
 
 
+def named(choice: str | None = None) -> str:
+    """The server of a choice by what tells it from others, without a password: "embedded", "docker", "me@host:5432"."""
+    kind, address = chosen(choice)
+    if address is None:
+        return kind
+    url = parse(address)
+    return f"{url.username}@{where(url)}" if url.username else where(url)
+
+
 def connect(url: URL, **options: Any) -> psycopg.Connection:
     """An autocommit psycopg session at a SQLAlchemy URL. Raises NoSession, which says what refused it and what to do."""
     try:
