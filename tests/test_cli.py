@@ -63,10 +63,10 @@ def test_open_and_reset_are_lesson(terminal, shell, workspace):
     (project / "mine.sql").write_text("…", encoding="utf-8")
     status, said, _ = terminal("reset", "00")
     assert status == 0
-    way_back = re.escape(shell("%lesson 00 --reset").text.splitlines()[-1])
+    way_back = shell("%lesson 00 --reset").text.splitlines()[-1]
     assert "`lab back 00`" in way_back
     assert re.fullmatch(
-        rf"{in_notebook}\nYour files were saved in backups/lesson_00-\S+\n{way_back}\nProject   .*", said
+        rf"{in_notebook}\nYour files were saved in backups/lesson_00-\S+\n{re.escape(way_back)}\nProject   .*", said
     )
     assert not (project / "mine.sql").exists()
     assert terminal("open", "first_step")[1].splitlines()[1].startswith("Database  exercise_first_step_")

@@ -95,6 +95,12 @@ def test_a_copy_of_a_lesson_is_that_lesson(learner, notebook):
     assert learner(notebook).run("1").printed == STARTS
 
 
+def test_a_copy_under_a_former_name_is_that_lesson(learner):
+    """A learner's changed copy keeps its name when the course renames the lesson."""
+    printed = learner("03_soft_delete_and_timestamps.ipynb").run("1").printed
+    assert printed.startswith("Lesson 03 has no database in this folder yet")
+
+
 def test_vs_code_names_the_notebook_inside_of_it(learner):
     """It asks the kernel questions of its own first, which are not stored; the lesson waits for a person's cell."""
     kernel = learner("")
@@ -191,7 +197,7 @@ def cells_of(lesson: str, text: str) -> list[Cell]:
 
 def test_a_name_that_is_gone_leads_to_the_cell_that_sets_it(learner):
     """A restart opens the lesson, and can't bring back what earlier cells computed: "name 'path' is not defined"."""
-    kernel = learner("01_anatomy_of_a_migration.ipynb")
+    kernel = learner("01_anatomy.ipynb")
     setting, using = cells_of("01", "path = ")[:2]
     said = kernel.run(using.source, using.id)
     assert "NameError" in said.error
@@ -203,7 +209,7 @@ def test_a_name_that_is_gone_leads_to_the_cell_that_sets_it(learner):
 
 def test_a_name_in_braces_that_is_gone_is_found_too(learner):
     """IPython leaves {rule} as it is, and the server only says that there is a syntax error at a brace."""
-    kernel = learner("03_soft_delete_and_timestamps.ipynb")
+    kernel = learner("03_soft_delete.ipynb")
     (setting,) = cells_of("03", "rule = ")
     said = kernel.run("%sql {rule}")
     assert "`rule` comes from an earlier cell" in said.printed

@@ -443,7 +443,7 @@ def test_the_labs_sessions_have_names(shell, opened, tmp_path):
         'revision, down_revision = "0004_ask", "0003_orders"\n'
         f'def upgrade():\n    from alembic import op\n    print(op.get_bind().exec_driver_sql("{ask}").scalar())\n'
     )
-    assert shell("%alembic upgrade head").text.splitlines()[-1] == "alembic"
+    assert "alembic" in shell("%alembic upgrade 0004_ask").text.splitlines()
     assert "PGAPPNAME" not in os.environ, "psql would go by that name"
 
 

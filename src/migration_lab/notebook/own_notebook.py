@@ -1,4 +1,4 @@
-"""Which notebook a kernel runs. This module imports next to nothing: every kernel of the environment imports it."""
+"""Which notebook a kernel runs. Every kernel of the environment imports this module, so it imports next to nothing."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import os
 import re
 
 from IPython.core.interactiveshell import ExecutionInfo, InteractiveShell
-
-from migration_lab.paths import NOTEBOOKS
 
 
 def is_a_persons(shell: InteractiveShell, info: ExecutionInfo) -> bool:
@@ -19,13 +17,17 @@ def is_a_persons(shell: InteractiveShell, info: ExecutionInfo) -> bool:
 def lesson_notebook(shell: InteractiveShell) -> str | None:
     """The name of the course's notebook that this kernel runs, or None where it runs another one or none.
 
-    A copy counts as its lesson: 11_name-Copy1.ipynb, 11_name.newer.ipynb.
+    A copy counts as its lesson: 11_name-Copy1.ipynb, 11_name.newer.ipynb, and a file with the lesson's former name.
     """
     # VS Code sets the variable in the notebook, Jupyter Server the one in the environment.
     said = shell.user_ns.get("__vsc_ipynb_file__") or os.environ.get("JPY_SESSION_NAME")
     name = re.split(r"[/\\:]", str(said or ""))[-1]
     if not re.match(r"\d\d_", name):
         return None
-    return next(
-        (own.name for own in NOTEBOOKS.glob("*.ipynb") if re.match(rf"{re.escape(own.stem)}(?!\w)", name)), None
-    )
+    from migration_lab.course import lessons
+
+    for lesson in lessons().values():
+        for known in filter(None, (lesson.name, lesson.formerly)):
+            if re.match(rf"{lesson.number}_{re.escape(known)}(?!\w)", name):
+                return lesson.notebook
+    return None
