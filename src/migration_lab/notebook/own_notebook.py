@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import tomllib
+from collections.abc import Iterator
 
 from IPython.core.interactiveshell import ExecutionInfo, InteractiveShell
+
+from migration_lab.paths import NOTEBOOKS
 
 
 def is_a_persons(shell: InteractiveShell, info: ExecutionInfo) -> bool:
@@ -24,10 +28,15 @@ def lesson_notebook(shell: InteractiveShell) -> str | None:
     name = re.split(r"[/\\:]", str(said or ""))[-1]
     if not re.match(r"\d\d_", name):
         return None
-    from migration_lab.course import lessons
-
-    for lesson in lessons().values():
-        for known in filter(None, (lesson.name, lesson.formerly)):
-            if re.match(rf"{lesson.number}_{re.escape(known)}(?!\w)", name):
-                return lesson.notebook
+    for number, now, known in _names():
+        if re.match(rf"{number}_{re.escape(known)}(?!\w)", name):
+            return f"{number}_{now}.ipynb"
     return None
+
+
+def _names() -> Iterator[tuple[str, str, str]]:
+    """Each lesson's number and name, with every name that a copy of it may have. The course's own reader imports more."""
+    with (NOTEBOOKS / "lessons.toml").open("rb") as manifest:
+        for lesson in tomllib.load(manifest)["lesson"]:
+            for known in filter(None, (lesson["name"], lesson.get("formerly"))):
+                yield lesson["number"], lesson["name"], known
