@@ -263,12 +263,15 @@ def test_every_word_can_be_read_in_each_theme(played, theme):
     assert pale == []
 
 
+# Each output, and each table and text in one, that is wider than its place.
+BEYOND = """panel => [...panel.querySelectorAll(".jp-OutputArea-output, .jp-MarkdownOutput")]
+    .flatMap(output => [output, ...output.querySelectorAll("pre, table, div")])
+    .filter(each => each.scrollWidth > each.clientWidth + 1).map(each => each.textContent.slice(0, 80))"""
+
+
 def test_tables_and_texts_stay_inside_the_page(played):
     """What sticks out on the right is read by nobody."""
-    beyond = """panel => [...panel.querySelectorAll(".jp-OutputArea-output, .jp-MarkdownOutput")]
-        .flatMap(output => [output, ...output.querySelectorAll("pre, table, div")])
-        .filter(each => each.scrollWidth > each.clientWidth + 1).map(each => each.textContent.slice(0, 80))"""
-    assert played.panel.evaluate(beyond) == []
+    assert played.panel.evaluate(BEYOND) == []
 
 
 def test_an_exercise_wrong_then_with_a_hint_then_right(opened):
@@ -291,6 +294,37 @@ def test_an_exercise_wrong_then_with_a_hint_then_right(opened):
     assert "Passed" in said and "Not yet" not in said
     assert 'sa.Column("city", sa.String(length=50), nullable=True)' in tried.run()
     assert "✔ first_step: passed" in lesson.cell("%progress").run()
+
+
+@pytest.mark.parametrize("theme", ["Dark", "Light"])
+def test_after_a_pass_the_answer_is_readable_beside_the_solution(opened, theme):
+    """At 1024 pixels beside the side bar, a diff or a table that is wider than the page hides what it is about."""
+    lesson = opened("00")
+    lesson.page.set_viewport_size({"width": 1024, "height": 768})
+    lesson.cell("%load_ext").run()
+    lesson.in_theme(theme)
+    file = "migrations/versions/0004_city.py"
+    right = (find_exercise("first_step").folder / "solution" / file).read_text(encoding="utf-8")
+    answer = right.replace("nullable=True))", 'nullable=True))\n    op.execute("UPDATE users SET city = NULL")')
+    check = lesson.cell("%check first_step")
+    cell = lesson.add_below(check, f"%%answer first_step {file}\n{answer}")
+    cell.run()
+    assert "Passed" in check.run()
+    said = cell.write("%solution first_step").run()
+    for words in (
+        "Why, and when not",
+        "UPDATE users SET city = NULL",
+        "What each costs the server",
+        "no real difference",
+    ):
+        assert words in said
+    ranked = lesson.add_below(cell, "%golf first_step")
+    assert "ACCESS EXCLUSIVE held" in ranked.run()
+    assert [beyond for one in (cell, ranked) for beyond in one.locator.evaluate(BEYOND)] == []
+    pale = [(ratio, words) for ratio, words in cell.locator.evaluate(CONTRASTS) if ratio < 4.5]
+    # JupyterLab's own colours of Python's code are not ours.
+    ours = cell.outputs.last.inner_text()
+    assert [words for _, words in pale if words in ours] == []
 
 
 def test_restart_and_run_all_begins_anew(opened):

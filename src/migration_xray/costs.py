@@ -96,7 +96,7 @@ class Costs:
 
 
 def costs(trace: Trace) -> Costs:
-    """What a command cost, Alembic's own bookkeeping left out. What was rolled back has cost its time too."""
+    """What a command cost, Alembic's own bookkeeping left out. What was rolled back has cost its time, and counts."""
     statements = trace.statements
     longest = [
         max((held.ms for held in transaction.held if held.mode == EXCLUSIVE), default=0.0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import threading
 
@@ -12,8 +11,9 @@ from migration_lab import grading
 from migration_lab.course import Progress, golf, passes
 from migration_lab.course.manifest import find_exercise
 from migration_lab.course.starter import lay_answer, solution_of
-from migration_lab.grading import Outcome, compare
+from migration_lab.grading import Outcome, compare, grader
 from migration_xray.costs import MEASURES
+from migration_xray.errors import UserError
 
 EXERCISE = find_exercise("first_step")
 FILE = "migrations/versions/0004_city.py"
@@ -137,6 +137,22 @@ def test_a_server_that_is_gone_leaves_the_diff(check, workspace, monkeypatch):
     assert str(found).count("could not be measured: ") == 2
 
 
+def test_an_answer_that_can_not_be_measured_has_passed_all_the_same(workspace, monkeypatch):
+    """The measurement comes after the verdict, and must not change it."""
+    exercise = find_exercise("second_revision")
+    (workspace.path / "projects").mkdir()
+    lay_answer(exercise, solution_of(exercise), workspace.project(exercise.place))
+
+    def refused(*_: object) -> None:
+        raise UserError("PostgreSQL at 127.0.0.1 is gone.")
+
+    monkeypatch.setattr(grader, "measured", refused)
+    grade = grading.check(exercise, workspace)
+    Progress(workspace).graded(grade)
+    assert (grade.outcome, grade.costs) == (Outcome.PASSED, None)
+    assert [one.costs for one in passes(exercise, workspace)] == [None]
+
+
 def test_the_scratch_databases_are_gone_afterwards(check, workspace, running):
     check(WASTEFUL)
     compare(EXERCISE, workspace)
@@ -156,7 +172,7 @@ def test_two_answers_are_ranked_by_what_their_gradings_saw(check, workspace):
     assert [one.number for _, one, _ in golf(EXERCISE, workspace).ranked] == [2, 1]
 
 
-@pytest.mark.parametrize("name", ["index_online", "not_null_no_scan", "batched_backfill"])
+@pytest.mark.parametrize("name", ["index_online", "not_null_no_scan", "batched_backfill", "prune_indexes"])
 def test_solutions_cost_what_their_explanations_say(workspace, name):
     """The explanation names the lock, the scan or the rows that the form saves; the measured figures must say so too."""
     exercise = find_exercise(name)
@@ -167,8 +183,10 @@ def test_solutions_cost_what_their_explanations_say(workspace, name):
     found = grade.costs
     if name == "index_online":
         assert (found.exclusive_ms, found.built) == (0, ("public.ix_orders_created_at",))
+    elif name == "prune_indexes":
+        assert found.exclusive_ms > 0, "DROP INDEX locks the table that 0005_indexes has made"
+        assert (found.rows, found.built) == (0, ()), "what 0005_indexes does is no cost of the answer"
     elif name == "not_null_no_scan":
         assert found.scanned == ("public.users",) and found.exclusive_ms < 500 and found.rows == 0
     else:
         assert found.rows > 800 and found.exclusive_ms == 0
-    assert json.dumps(found.to_dict())

@@ -17,9 +17,7 @@ from .progress import Progress
 from .tables import table
 
 EQUAL = "Answers of the same rank are equally good."
-UNKNOWN = (
-    "what it cost is not known, because the lab's note is lost or its files have changed. Check it again to measure it"
-)
+UNKNOWN = "the lab does not know what it costs, or no longer. Check it again to measure it"
 
 
 @dataclass(frozen=True)
@@ -34,14 +32,16 @@ class Golf:
     def __str__(self) -> str:
         lines = [self._title()]
         for rank, one, costs in self.ranked:
-            lines.append(f"{rank}. {self._where(one)}, {_passed(one)}")
+            lines.append(f"{rank}. {self._where(one)}, passed on {day(one.at)}")
             figures = zip(MEASURES, costs.figures(), strict=True)
             lines += [f"     {measure}: {figure}" for measure, figure in figures]
         return "\n".join(lines + [f"-  {words}" for words in self._unknown()] + self._notes())
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        rows = [[str(rank), *costs.figures(), self._where(one), _passed(one)] for rank, one, costs in self.ranked]
-        parts = [table(self._title(), ["rank", *MEASURES, "files", "when"], rows)] if rows else []
+        names = ["files", "passed", *MEASURES]
+        columns = [[self._where(one), day(one.at), *costs.figures()] for _, one, costs in self.ranked]
+        rows = [list(row) for row in zip(names, *columns, strict=True)]
+        parts = [table(self._title(), ["rank", *(str(rank) for rank, _, _ in self.ranked)], rows)] if columns else []
         parts += [f"<p>{escape(words)}</p>" for words in [*self._unknown(), *self._notes()]]
         return {"text/plain": str(self), "text/html": "\n".join(parts)}
 
@@ -105,9 +105,5 @@ def _nothing_to_rank(exercise: Exercise, passed: bool) -> str:
     return f"No answer of yours has passed {exercise.id} yet. Once one does, it is kept, and its costs are shown here."
 
 
-def _passed(one: Pass) -> str:
-    return f"passed on {day(one.at)}" if one.at else "passed"
-
-
-def day(at: datetime) -> str:
-    return f"{at:%Y-%m-%d} at {at:%H:%M}"
+def day(at: datetime | None) -> str:
+    return f"{at:%Y-%m-%d} at {at:%H:%M}" if at else ""

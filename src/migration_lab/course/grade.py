@@ -23,7 +23,7 @@ class Grade:
     """What a check found: one of four outcomes and a message to the learner.
 
     ``at_fault`` is false where the lab, not the answer, is why it could not run. A pass has the ``answer`` that passed, and
-    what its upgrade cost.
+    what its revisions cost if that is known.
     """
 
     exercise: Exercise

@@ -22,7 +22,7 @@ COSTS = "passes.json"  # in .lab/
 @dataclass(frozen=True)
 class Pass:
     """A distinct answer that passed. ``at`` is when it passed last, and ``costs`` what it cost then; None if that is not
-    known: the lab's note is lost, or somebody has changed the files since.
+    known: the lab's note is lost, the server was, or somebody has changed the files since.
     """
 
     number: int
@@ -39,7 +39,7 @@ class Pass:
 
 def keep_pass(grade: Grade, workspace: Workspace) -> None:
     """Keep the answer that this grade is about, unless it is kept already, and note what it cost this time."""
-    if grade.answer is None or grade.costs is None:
+    if grade.answer is None:
         return
     with workspace.locked("passes"):
         known = next((one for one in passes(grade.exercise, workspace) if one.answer == grade.answer), None)
@@ -48,7 +48,7 @@ def keep_pass(grade: Grade, workspace: Workspace) -> None:
         noted[f"{grade.exercise.id}/{number}"] = {
             "at": datetime.now().astimezone().replace(microsecond=0).isoformat(),
             "files": content_digest(folder),
-            "costs": grade.costs.to_dict(),
+            "costs": grade.costs and grade.costs.to_dict(),
         }
         workspace.write_json(COSTS, noted)
 

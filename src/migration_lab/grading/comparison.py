@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from html import escape
-from pathlib import Path
 from typing import Any
 
 from migration_lab.course import (
@@ -19,23 +18,18 @@ from migration_lab.course import (
     answer_in,
     differences,
     latest_pass,
-    lay_answer,
     passes,
     solution_of,
     table,
     texts,
 )
-from migration_lab.errors import in_words
-from migration_lab.runner import Runner, Stopped
-from migration_lab.server import server
+from migration_lab.runner import Runner
 from migration_lab.workspace import Workspace
-from migration_xray.costs import MEASURES, Costs, costs
+from migration_xray.costs import MEASURES, Costs
 from migration_xray.errors import UserError
 
-from .graded import Graded
 from .grader import silently
-from .outage import Exhausted
-from .scratch import scratch
+from .measurement import measured
 
 CAPTION = "What each costs the server"
 SAME = "Your answer is the same as the solution."
@@ -71,7 +65,7 @@ class Comparison:
         return {"text/plain": str(self), "text/html": "\n".join(parts)}
 
     def _head(self) -> list[str]:
-        return ["", *self.columns, *(["your answer, compared"] if len(self.columns) == 2 else [])]
+        return ["cost", *self.columns, *(["your answer, compared"] if len(self.columns) == 2 else [])]
 
     def _rows(self) -> list[list[str]]:
         figures = [costs.figures() for costs in self.columns.values()]
@@ -106,27 +100,12 @@ def compare(exercise: Exercise, workspace: Workspace, say: Callable[[str], None]
     columns, unknown = {}, []
     for name, answer in asked.items():
         try:
-            columns[name] = _measured(name, exercise, answer, workspace, say)
+            columns[name] = measured(exercise, answer, workspace, partial(_told, say, name))
         except UserError as error:
             unknown.append(f"The costs of {name} could not be measured: {error}")
     Runner.warm_up()
     return Comparison(f"{opening}, beside the solution.", found, columns, unknown)
 
 
-def _measured(name: str, exercise: Exercise, answer: Answer, workspace: Workspace, say: Callable[[str], None]) -> Costs:
-    """What an answer's upgrade costs on a new database. Raises UserError where it fails, or where the server does."""
-    with in_words(), tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        project = Path(folder).resolve() / "project"
-        lay_answer(exercise, answer, project)
-        running = server(workspace=workspace)
-        with (
-            scratch(running, exercise, f"check_{workspace.tag}_") as database,
-            Runner.ready() as runner,
-            running.connect(database) as session,
-        ):
-            graded = Graded(running, database, project, session, runner, lambda step: say(f"{name}: {step}"))
-            try:
-                graded.upgrade()
-            except (Stopped, Exhausted) as end:
-                raise UserError(str(end)) from None
-            return costs(graded.trace)
+def _told(say: Callable[[str], None], name: str, step: str) -> None:
+    say(f"{name}: {step}")

@@ -53,12 +53,17 @@ def _must_lead_back(wanted: Schema, found: Schema, place: str) -> None:
 
 def given_revision(exercise: Exercise) -> str | None:
     """The last revision that came with the exercise and is no part of the answer; None where there is none, or two."""
+    last = given_heads(exercise)
+    return last[0] if len(last) == 1 else None
+
+
+def given_heads(exercise: Exercise) -> list[str]:
+    """The revisions that came with the exercise, are no part of the answer, and are followed by none of those."""
     versions = Path("migrations", "versions")
     starter, solution = (exercise.folder / folder / versions for folder in ("starter", "solution"))
     files = [file for file in starter.glob("*.py") if not (solution / file.name).exists()]
     given = dict(map(_revision, files))
-    last = given.keys() - given.values()
-    return last.pop() if len(last) == 1 else None
+    return sorted(given.keys() - given.values())
 
 
 def _revision(file: Path) -> tuple[str, str | None]:

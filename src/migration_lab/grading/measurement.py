@@ -1,0 +1,53 @@
+"""What an answer costs the server: its own revisions, run once more on a database at which those before them have arrived."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from migration_lab.course import Answer, Exercise, lay_answer, solution_of
+from migration_lab.errors import in_words
+from migration_lab.runner import Runner, Stopped
+from migration_lab.server import server
+from migration_lab.workspace import Workspace
+from migration_xray.costs import Costs, costs
+from migration_xray.errors import UserError
+
+from .graded import Graded
+from .outage import Exhausted
+from .roundtrip import given_heads
+from .scratch import scratch
+
+
+def measured(exercise: Exercise, answer: Answer, workspace: Workspace, say: Callable[[str], None]) -> Costs:
+    """What the answer's own revisions cost on a new database. ``say`` is told each step before it begins.
+
+    Raises UserError where a command fails, or the server does.
+    """
+    with in_words(), tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        project = Path(folder).resolve() / "project"
+        lay_answer(exercise, answer, project)
+        running = server(workspace=workspace)
+        with (
+            scratch(running, exercise, f"check_{workspace.tag}_") as database,
+            Runner.ready() as runner,
+            running.connect(database) as session,
+        ):
+            graded = Graded(running, database, project, session, runner, say)
+            try:
+                for revision in own_start(exercise):
+                    graded.alembic("upgrade", revision)
+                return costs(graded.alembic("upgrade", "head"))
+            except (Stopped, Exhausted) as end:
+                raise UserError(str(end)) from None
+
+
+def own_start(exercise: Exercise) -> list[str]:
+    """The revisions from which an answer's own ones go on; none where they are the first.
+
+    Those that came with the exercise are no cost of the answer. In one transaction with them, a table that they make is new,
+    and its locks would not count. Where the answer has no revision, but an env.py, it is judged by those that are there.
+    """
+    own = any(name.startswith("migrations/versions/") for name in solution_of(exercise))
+    return given_heads(exercise) if own else []
