@@ -2,7 +2,6 @@
 
 from .answers import files_to_edit, solution, write_answer
 from .cells import Cell, answering_cell, code_cells, find_cell
-from .differences import LEGEND, Difference, differences
 from .golf import Golf, golf
 from .grade import Grade, Outcome, shown
 from .lesson import Opened, go_back, lay_files, lay_start, open_place, revision, versions, versions_seen
@@ -18,10 +17,8 @@ from .take_home import write_project
 
 __all__ = [
     "DELETED",
-    "LEGEND",
     "Answer",
     "Cell",
-    "Difference",
     "Exercise",
     "Golf",
     "Grade",
@@ -34,7 +31,6 @@ __all__ = [
     "answer_in",
     "answering_cell",
     "code_cells",
-    "differences",
     "exercise_at_hand",
     "exercises",
     "files_to_edit",

@@ -9,14 +9,11 @@ from html import escape
 from typing import Any
 
 from migration_lab.course import (
-    LEGEND,
     Answer,
-    Difference,
     Exercise,
     Progress,
     aligned,
     answer_in,
-    differences,
     latest_pass,
     passes,
     solution_of,
@@ -28,6 +25,7 @@ from migration_lab.workspace import Workspace
 from migration_xray.costs import MEASURES, Costs
 from migration_xray.errors import UserError
 
+from .differences import LEGEND, Difference, differences
 from .grader import silently
 from .measurement import measured
 
