@@ -12,6 +12,7 @@ import nbformat
 import psycopg
 import pytest
 from psycopg import sql
+from tests.waiting import wait_until
 
 from migration_lab.author.refresh import execute
 from migration_lab.cli import main
@@ -62,7 +63,8 @@ def here(opened: Opened) -> tuple[set[str], set[str]]:
 
 
 def ours(opened: Opened) -> set[str]:
-    """The databases of this workspace."""
+    """The databases of this workspace, once those that are dropped are gone."""
+    wait_until(lambda: not any(thread.name.startswith("drop ") for thread in threading.enumerate()))
     with opened.server.connect() as session:
         like = f"%_{opened.workspace.tag}"
         return {name for (name,) in session.execute("SELECT datname FROM pg_database WHERE datname LIKE %s", [like])}
@@ -334,9 +336,9 @@ def crash_after(function):
 
 at, verb = sys.argv[1:]
 if at == "prepared":
-    former.close = crash
+    former.Exchange._close = crash
 elif at == "closed":
-    former.close = crash_after(former.close)
+    former.Exchange._close = crash_after(former.Exchange._close)
 elif at == "renamed":
     former.Exchange._rename = crash_after(former.Exchange._rename)
 elif at == "half of the files":
@@ -449,7 +451,9 @@ def test_a_full_disk_takes_nothing_away(small_disk, workspace, monkeypatch, caps
 def test_every_name_fits_into_postgresqls(workspace, running):
     """It cuts a longer one, and two learners' databases would have the same name."""
     longest = replace(EXERCISE, id="x" * manifests.LONGEST_ID).place
-    exchange = Exchange(running, lesson.database_name(longest, running, workspace), workspace.project("x"), workspace)
+    exchange = Exchange(
+        None, running, lesson.database_name(longest, running, workspace), workspace.project("x"), workspace
+    )
     assert max(len(name) for name in (exchange.former, exchange.coming, exchange.going)) == 63
 
 
@@ -460,5 +464,5 @@ def test_an_exercise_with_a_longer_name_is_refused():
 
 def test_a_place_on_a_server_of_ones_own_has_no_tag_in_its_names(workspace, running):
     own = Server("embedded", running.url, running.version)
-    exchange = Exchange(own, lesson.database_name("lesson_00", own, workspace), workspace.project("x"), workspace)
+    exchange = Exchange(None, own, lesson.database_name("lesson_00", own, workspace), workspace.project("x"), workspace)
     assert exchange.former == "former_lesson_00"

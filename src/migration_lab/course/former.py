@@ -12,19 +12,21 @@ change their names in one transaction. If it succeeded, ``settle`` finishes the 
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from psycopg import Connection, sql
+from psycopg import Connection, Error, sql
 from psycopg.errors import ObjectInUse
 
 from migration_lab.files import content_digest, copy_all, empty, remove, write_whole
 from migration_lab.server import Server, startstate
 from migration_lab.workspace import Workspace
+from migration_xray.errors import UserError
 
 TRIES = 3
 ENDED_WITHIN = 5  # seconds: a session that is ended first takes back what it has done
@@ -32,8 +34,9 @@ ENDED_WITHIN = 5  # seconds: a session that is ended first takes back what it ha
 
 @dataclass(frozen=True)
 class Exchange:
-    """The database and the project of one place, with those that they can be exchanged for."""
+    """The database and the project of one place, with those that they can be exchanged for; and a session for that."""
 
+    session: Connection
     server: Server
     database: str
     project: Path
@@ -61,37 +64,28 @@ class Exchange:
     def moving(self) -> Path:
         return self.workspace.state / "moving" / self.database
 
-    @contextmanager
-    def settled(self) -> Iterator[None]:
-        """Finish or take back what was interrupted, before the block and after it."""
-        self.settle()
-        try:
-            yield
-        finally:
-            self.settle()
+    def is_there(self) -> bool:
+        return self._oid(self.database) is not None
 
     def can_go_back(self) -> bool:
-        with self.server.connect() as session:
-            return _oid(session, self.former) is not None
+        return self._oid(self.former) is not None
 
     def go_back(self, start: str) -> None:
         """Exchange what is here for what was here before the last reset."""
-        with startstate.patient(self.server) as session:
-            self._prepare(session, start)
-            self._exchange(session, self.former, self.kept if self.kept.exists() else self.project)
+        self._prepare(start)
+        self._exchange(self.former, self.kept if self.kept.exists() else self.project)
 
     def begin_anew(self, files: Path, start: str) -> None:
         """Let a new database at a start state, and these files, take the place of what is here, which is kept."""
-        with startstate.patient(self.server) as session:
-            self._prepare(session, start)
-            startstate.create_by(session, self.server, self.coming, start)
-            self._exchange(session, self.coming, files)
-            startstate.drop_database(session, self.going)
+        self._prepare(start)
+        startstate.create_by(self.session, self.server, self.coming, start)
+        self._exchange(self.coming, files)
+        # Nobody has to wait for this: the server first writes all of the new database to the disk.
+        threading.Thread(target=_drop, args=(self.server, self.going), name=f"drop {self.going}").start()
 
     def note_start(self) -> None:
         """Note that the database is new, so that ``is_untouched`` can tell later whether it still is as it began."""
-        with self.server.connect() as session:
-            self.workspace.write_json(self._note, _born(session, self.database))
+        self.workspace.write_json(self._note, self._born())
 
     def is_untouched(self) -> bool:
         """Whether nobody has written to the database since its start. Where that looks so, it is closed to be certain.
@@ -99,60 +93,58 @@ class Exchange:
         PostgreSQL counts the rows that are written to a database, those of its catalogs too, and a session reports its
         own at its end at the latest. The counts are lost in a crash; then the answer is no.
         """
-        with self.server.connect() as session:
-            known: dict[str, Any] = self.workspace.read_json(self._note, {})
-            if known != _born(session, self.database) or _is_written(session, self.database):
-                return False
-            self.moving.mkdir(parents=True, exist_ok=True)  # it tells settle() that there is something to do
-            close(session, self.database)
-            return not _is_written(session, self.database)
+        known: dict[str, Any] = self.workspace.read_json(self._note, {})
+        if known != self._born() or self._is_written():
+            return False
+        self.moving.mkdir(parents=True, exist_ok=True)  # it tells settle() that there is something to do
+        self._close()
+        return not self._is_written()
 
     @property
     def _note(self) -> str:
         return f"start-{self.database}.json"
 
-    def _prepare(self, session: Connection, start: str) -> None:
+    def _prepare(self, start: str) -> None:
         """Both sides have a database and a folder, even those of an exercise that was never opened."""
         for leftover in (self.coming, self.going):
-            startstate.drop_database(session, leftover)
+            startstate.drop_database(self.session, leftover)
         self.project.mkdir(parents=True, exist_ok=True)
-        if _oid(session, self.database) is None:
-            startstate.create_by(session, self.server, self.database, start)
+        if not self.is_there():
+            startstate.create_by(self.session, self.server, self.database, start)
 
-    def _exchange(self, session: Connection, coming: str, files: Path) -> None:
+    def _exchange(self, coming: str, files: Path) -> None:
         copy_all(files, self.moving / "incoming")
         copy_all(self.project, self.moving / "outgoing")
-        write_whole(self.moving / "becomes.json", json.dumps(_oid(session, coming)))
+        write_whole(self.moving / "becomes.json", json.dumps(self._oid(coming)))
         for attempt in range(TRIES):
             try:
-                close(session, self.database)
-                self._rename(session, coming)
+                self._close()
+                self._rename(coming)
                 break
             except ObjectInUse:  # a session that was just being opened came in
                 if attempt == TRIES - 1:
                     raise
         self.settle()
 
-    def _rename(self, session: Connection, coming: str) -> None:
+    def _rename(self, coming: str) -> None:
         """Give the databases their names, all of them or none."""
         names = [(self.database, self.former)]
-        if _oid(session, self.former) is not None:
+        if self.can_go_back():
             names.insert(0, (self.former, self.going))
         names.append((self.going if coming == self.former else coming, self.database))
         rename = sql.SQL("ALTER DATABASE {} RENAME TO {}")
-        with session.transaction():
+        with self.session.transaction():
             for before, after in names:
-                session.execute(rename.format(sql.Identifier(before), sql.Identifier(after)))
-            _let_in(session, self.database)
+                self.session.execute(rename.format(sql.Identifier(before), sql.Identifier(after)))
+            self._allow_connections(True)
 
     def settle(self) -> None:
         """Finish an exchange that was interrupted, or take it back; and open the database that was closed for it."""
         if not self.moving.exists():
             return
-        with self.server.connect() as session:
-            if _oid(session, self.database) is not None:
-                _let_in(session, self.database)
-            if self._begun() is not None and self._begun() == _oid(session, self.database):
+        if self.is_there():
+            self._allow_connections(True)
+            if self._begun() == self._oid(self.database):
                 self._finish_files()
         remove(self.moving)
 
@@ -175,39 +167,52 @@ class Exchange:
         self.kept.parent.mkdir(exist_ok=True)
         outgoing.rename(self.kept)
 
+    def _close(self) -> None:
+        """End the sessions in the database and let none in again, however quick an application reconnects."""
+        self._allow_connections(False)
+        end = """
+            SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s
+            AND (usename = current_user OR (SELECT rolsuper FROM pg_roles WHERE rolname = current_user))"""
+        deadline = time.monotonic() + ENDED_WITHIN
+        while self.session.execute(end, [self.database]).fetchall() and time.monotonic() < deadline:
+            time.sleep(0.01)
 
-def close(session: Connection, database: str) -> None:
-    """End the sessions in a database and let none in again, however quick an application reconnects."""
-    command = sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false")
-    session.execute(command.format(sql.Identifier(database)))
-    end = """
-        SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s
-        AND (usename = current_user OR (SELECT rolsuper FROM pg_roles WHERE rolname = current_user))"""
-    deadline = time.monotonic() + ENDED_WITHIN
-    while session.execute(end, [database]).fetchall() and time.monotonic() < deadline:
-        time.sleep(0.01)
+    def _allow_connections(self, allowed: bool) -> None:
+        command = sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}")
+        self.session.execute(command.format(sql.Identifier(self.database), sql.Literal(allowed)))
+
+    def _oid(self, database: str) -> int | None:
+        row = self.session.execute("SELECT oid::int8 FROM pg_database WHERE datname = %s", [database]).fetchone()
+        return row[0] if row else None
+
+    def _born(self) -> dict[str, Any]:
+        """Which database it is, and since when the server counts without a break."""
+        [(life,)] = self.session.execute("SELECT stats_reset::text FROM pg_stat_bgwriter")
+        return {"database": self._oid(self.database), "counting_since": life}
+
+    def _is_written(self) -> bool:
+        """https://www.postgresql.org/docs/18/monitoring-stats.html#MONITORING-PG-STAT-DATABASE-VIEW"""
+        [(written,)] = self.session.execute(
+            "SELECT tup_inserted + tup_updated + tup_deleted > 0 OR stats_reset IS NOT NULL"
+            " OR NOT current_setting('track_counts')::bool FROM pg_stat_database WHERE datname = %s",
+            [self.database],
+        )
+        return written
 
 
-def _let_in(session: Connection, database: str) -> None:
-    session.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS true").format(sql.Identifier(database)))
+@contextmanager
+def exchange(server: Server, database: str, project: Path, workspace: Workspace) -> Iterator[Exchange]:
+    """An Exchange for one place. What was interrupted is finished or taken back, before the block and after it."""
+    with startstate.patient(server) as session:
+        one = Exchange(session, server, database, project, workspace)
+        one.settle()
+        try:
+            yield one
+        finally:
+            one.settle()
 
 
-def _oid(session: Connection, database: str) -> int | None:
-    row = session.execute("SELECT oid::int8 FROM pg_database WHERE datname = %s", [database]).fetchone()
-    return row[0] if row else None
-
-
-def _born(session: Connection, database: str) -> dict[str, Any]:
-    """Which database it is, and since when the server counts without a break."""
-    [(life,)] = session.execute("SELECT stats_reset::text FROM pg_stat_bgwriter")
-    return {"database": _oid(session, database), "counting_since": life}
-
-
-def _is_written(session: Connection, database: str) -> bool:
-    """https://www.postgresql.org/docs/18/monitoring-stats.html#MONITORING-PG-STAT-DATABASE-VIEW"""
-    [(written,)] = session.execute(
-        "SELECT tup_inserted + tup_updated + tup_deleted > 0 OR stats_reset IS NOT NULL"
-        " OR NOT current_setting('track_counts')::bool FROM pg_stat_database WHERE datname = %s",
-        [database],
-    )
-    return written
+def _drop(running: Server, database: str) -> None:
+    """Drop a database that nobody needs any more. Where the server refuses, it is left to the next reset."""
+    with suppress(UserError, Error), startstate.patient(running) as session:
+        startstate.drop_database(session, database)

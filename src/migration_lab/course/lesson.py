@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from migration_lab.server import Server, environment, search_path, server, start
 from migration_lab.workspace import Workspace
 from migration_xray.errors import UserError
 
-from .former import Exchange
+from .former import Exchange, exchange
 from .manifest import Exercise, Lesson
 
 WAY_BACK = "{0} brings back the database and the files from before the reset (in a terminal: {1})."
@@ -75,22 +77,22 @@ def open_place(place: Lesson | Exercise, reset: bool = False, workspace: Workspa
     there is kept until the next reset, for ``go_back``; the learner's files are saved under ``work/backups/`` too.
     """
     workspace = workspace or Workspace()
-    exchange = _exchange(place, workspace)
-    running, database, project = exchange.server, exchange.database, exchange.project
-    with workspace.locked(place.place), exchange.settled():
-        is_new = not database_exists(running, database)
-        if reset and not (_are_untouched(project) and (is_new or exchange.is_untouched())):
-            saved = _begin_anew(place, exchange)
+    running = server(workspace=workspace)
+    with _ours(place, running, workspace) as ours:
+        is_new = not ours.is_there()
+        if reset and not (_are_untouched(ours.project) and (is_new or ours.is_untouched())):
+            saved = _begin_anew(place, ours)
             is_new = True
         else:
-            saved = lay_files(place, project, reset, workspace)
+            saved = lay_files(place, ours.project, reset, workspace)
             if reset or is_new:
-                startstate.create_database(running, database, place.start)
+                startstate.create_by(ours.session, running, ours.database, place.start)
                 is_new = True
         if is_new:
-            exchange.note_start()
-        way_back = WAY_BACK.format(*_commands(place)) if reset and exchange.can_go_back() else ""
-    return Opened(place, workspace, running, project, database, revision(running, database), saved, is_new, way_back)
+            ours.note_start()
+        way_back = WAY_BACK.format(*_commands(place)) if reset and ours.can_go_back() else ""
+    now = revision(running, ours.database)
+    return Opened(place, workspace, running, ours.project, ours.database, now, saved, is_new, way_back)
 
 
 def go_back(place: Lesson | Exercise, workspace: Workspace | None = None) -> Opened:
@@ -99,18 +101,20 @@ def go_back(place: Lesson | Exercise, workspace: Workspace | None = None) -> Ope
     Raises UserError where no reset has replaced anything.
     """
     workspace = workspace or Workspace()
-    exchange = _exchange(place, workspace)
-    with workspace.locked(place.place), exchange.settled():
-        if not exchange.can_go_back():
+    with _ours(place, server(workspace=workspace), workspace) as ours:
+        if not ours.can_go_back():
             raise UserError(NOTHING_BEFORE.format(_named(place)))
-        _save(exchange)
-        exchange.go_back(place.start)
+        _save(ours)
+        ours.go_back(place.start)
     return replace(open_place(place, workspace=workspace), way_back=BACK.format(*_commands(place)))
 
 
-def _exchange(place: Lesson | Exercise, workspace: Workspace) -> Exchange:
-    running = server(workspace=workspace)
-    return Exchange(running, database_name(place.place, running, workspace), workspace.project(place.place), workspace)
+@contextmanager
+def _ours(place: Lesson | Exercise, running: Server, workspace: Workspace) -> Iterator[Exchange]:
+    """A place's database and files, for this process alone."""
+    database = database_name(place.place, running, workspace)
+    with workspace.locked(place.place), exchange(running, database, workspace.project(place.place), workspace) as ours:
+        yield ours
 
 
 def _are_untouched(project: Path) -> bool:
@@ -119,20 +123,20 @@ def _are_untouched(project: Path) -> bool:
     return not project.exists() or (marker.exists() and marker.read_text(encoding="utf-8") == content_digest(project))
 
 
-def _begin_anew(place: Lesson | Exercise, exchange: Exchange) -> Path | None:
+def _begin_anew(place: Lesson | Exercise, ours: Exchange) -> Path | None:
     """Reset a place where something has changed. Returns where the learner's files were saved, if they had changed."""
-    saved = _save(exchange)
+    saved = _save(ours)
     with tempfile.TemporaryDirectory() as folder:
         start = Path(folder) / "start"
         lay_start(start, place)
         write_whole(start / ".laid", content_digest(start))
-        exchange.begin_anew(start, place.start)
+        ours.begin_anew(start, place.start)
     return saved
 
 
-def _save(exchange: Exchange) -> Path | None:
+def _save(ours: Exchange) -> Path | None:
     """Save the learner's files for good, if they have changed."""
-    return None if _are_untouched(exchange.project) else exchange.workspace.back_up(exchange.project)
+    return None if _are_untouched(ours.project) else ours.workspace.back_up(ours.project)
 
 
 def _named(place: Lesson | Exercise) -> str:
@@ -182,11 +186,6 @@ def lay_start(folder: Path, place: Lesson | Exercise) -> None:
         startstate.lay_project(folder, place.start)
     else:
         folder.mkdir(exist_ok=True)
-
-
-def database_exists(running: Server, database: str) -> bool:
-    with running.connect() as session:
-        return session.execute("SELECT 1 FROM pg_database WHERE datname = %s", [database]).fetchone() is not None
 
 
 def revision(running: Server, database: str) -> str | None:
