@@ -16,7 +16,7 @@ import pytest
 
 from migration_lab.cli import main
 from migration_lab.course import lesson
-from migration_lab.course.manifest import find_exercise, find_lesson
+from migration_lab.course.manifest import find, find_exercise, find_lesson
 
 EXERCISE = find_exercise("first_step")
 ANSWER = "migrations/versions/0004_city.py"
@@ -310,6 +310,23 @@ def test_a_reader_that_stops_reading_stops_no_migration(here, workspace, lab):
     done = subprocess.run(["sh", "-c", piped], cwd=project, env=variables, capture_output=True, text=True)
     assert done.stderr.strip() == "status 0"
     assert lesson.revision(opened.server, opened.database) == "0004_city"
+
+
+@pytest.mark.parametrize("verb", [("xray", "upgrade", "head"), ("revisions",), ("check", "first_step")])
+def test_a_file_of_the_project_that_is_gone_is_named_with_the_reset(terminal, workspace, monkeypatch, verb):
+    """In the words of a terminal: it has no %lesson."""
+    name = "first_step" if verb[0] == "check" else "05"
+    write_answer(workspace, "solution")
+    opened = lesson.open_place(find(name), workspace=workspace)
+    for variable, value in opened.variables().items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.chdir(opened.project)
+    lost = "alembic.ini" if verb[0] == "revisions" else "migrations/env.py"
+    (opened.project / lost).unlink()
+    status, out, err = terminal(*verb)
+    assert status == 1
+    mend = f"{lost} is missing from the project; `lab reset {name}` writes it again, and saves your files first."
+    assert [*err.splitlines(), *out.splitlines()][-1] == mend
 
 
 @on_posix

@@ -71,7 +71,7 @@ def _run(arguments: list[str] | None) -> int:
         with in_words():
             return options.verb(options, rest) or 0
     except UserError as error:
-        print(_as_typed_here(str(error), verbs), file=sys.stderr)
+        print(_as_typed_here(str(error)), file=sys.stderr)
         return 1
     except ImportError as error:
         print(f"{unimported(error)}. `lab doctor` says how to mend it.", file=sys.stderr)
@@ -168,11 +168,11 @@ def _exercises() -> list[str]:
     return [exercise for exercises in _course().values() for exercise in exercises]
 
 
-def _as_typed_here(sentence: str, verbs: Iterable[str]) -> str:
+def _as_typed_here(sentence: str) -> str:
     """A sentence that names the notebook's verbs, with those of a terminal: `%hint ID` is `lab hint ID`."""
     sentence = re.sub(r"`%(?:lesson|exercise) ([^`]+) --reset`", r"`lab reset \1`", sentence)
     sentence = re.sub(r"`%(?:lesson|exercise) ", "`lab open ", sentence)
-    return re.sub(rf"`%({'|'.join(verbs)})\b", r"`lab \1", sentence)
+    return re.sub(rf"`%({'|'.join(_parsers()[1])})\b", r"`lab \1", sentence)
 
 
 def start(options: argparse.Namespace, rest: list[str]) -> int:
@@ -279,7 +279,7 @@ def check(options: argparse.Namespace, rest: list[str]) -> int:
         files = listed(_from_here(file, workspace) for file in files_to_edit(exercise, workspace))
         print(shown(grade.outcome, f"the starter is unchanged. Write your answer into {files}, then check again."))
     else:
-        print(grade.with_what_is_next("lab "))
+        print(_as_typed_here(grade.with_what_is_next("lab ")))
     return 0 if grade.outcome is grading.Outcome.PASSED else 1
 
 
@@ -348,14 +348,28 @@ def schema(options: argparse.Namespace, rest: list[str]) -> None:
 
 def revisions(options: argparse.Namespace, rest: list[str]) -> None:
     """draw the revisions of the place that is open, and where its database stands"""
+    from migration_lab.course import naming_reset
     from migration_lab.pictures import revision_graph
 
-    print(revision_graph(_place()))
+    place = _place()
+    try:
+        print(revision_graph(place))
+    except UserError as error:
+        raise UserError(naming_reset(str(error), place.place, place.project)) from None
 
 
 def xray(options: argparse.Namespace, rest: list[str]) -> None:
     """run an Alembic command on any project and show what each statement did to the server"""
-    migration_xray.cli.xray(options, rest)
+    try:
+        migration_xray.cli.xray(options, rest)
+    except UserError as error:
+        from migration_lab.course import naming_reset
+        from migration_lab.workspace import Workspace
+
+        place = _open_in_terminal()
+        if place and Path.cwd() == Workspace().project(place.place).resolve():
+            raise UserError(naming_reset(str(error), place, Path.cwd())) from None
+        raise
 
 
 def locks(options: argparse.Namespace, rest: list[str]) -> None:

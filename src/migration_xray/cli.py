@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING
 
 from migration_xray.errors import AlembicError, UserError, said, unimported
 from migration_xray.output import printing
+from migration_xray.words import listed
 
 if TYPE_CHECKING:
     from migration_xray.traffic import Traffic
 
 PROGRAM = "migration-xray"
 LOCKS = "locks"  # no command of Alembic's
+TOML = "pyproject.toml"  # Alembic reads it too, from version 1.16 on
 USAGE = "[--json] [--traffic TABLE [--app NAME] [--chart FILE]] ALEMBIC_ARGUMENTS"
 HELP = "Run an Alembic command and print what each statement did to the PostgreSQL server."
 MORE = """\
@@ -165,8 +167,18 @@ def _traffic(options: argparse.Namespace) -> Traffic | None:
 def _with_a_hint(error: UserError, arguments: list[str]) -> UserError:
     """Where Alembic's configuration is not there, say so; any other error stays as it is."""
     configured = argparse.ArgumentParser(add_help=False)
-    configured.add_argument("-c", "--config", default=os.environ.get("ALEMBIC_CONFIG") or "alembic.ini")
-    file = Path.cwd() / configured.parse_known_args(arguments)[0].config
-    if "script_location" not in str(error) or file.exists():
+    configured.add_argument("-c", "--config", action="append", default=[])
+    named = configured.parse_known_args(arguments)[0].config
+    usual = [os.environ.get("ALEMBIC_CONFIG") or "alembic.ini"]
+    files = [Path.cwd() / file for file in named or usual]
+    if "script_location" not in str(error) or any(file.exists() and file.name != TOML for file in files):
         return error
-    return UserError(f"{error}\nThere is no {file}. Run this in your project's folder, or name its file with -c FILE.")
+    absent = [file for file in files if not file.exists()]
+    silent = [file for file in dict.fromkeys([*files, Path.cwd() / TOML]) if file.exists()]
+    found = [f"there is no {file}" for file in absent]
+    found += [f"{file} has no script_location in [tool.alembic]" for file in silent]
+    mend = "Run this in your project's folder, or name its file with -c FILE."
+    if named and absent:
+        mend = "Correct the name after -c."
+    sentence = listed(found)
+    return UserError(f"{error}\n{sentence[0].upper()}{sentence[1:]}. {mend}")

@@ -16,12 +16,13 @@ import sysconfig
 import threading
 import traceback
 import warnings
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from alembic.config import CommandLine, Config
 from alembic.util import CommandError
@@ -69,10 +70,24 @@ def run(arguments: Sequence[str], project: Path, output: Stream) -> None:
 
 
 class _CommandLine(CommandLine):
+    """Alembic's command line, whose refusals are errors: of words that it does not know, and of its commands."""
+
+    def __init__(self, prog: str):
+        super().__init__(prog)
+        commands = [action.choices for action in self.parser._actions if isinstance(action.choices, dict)]
+        for parser in (self.parser, *(parser for known in commands for parser in known.values())):
+            parser.error = partial(_refuse, parser)
+
     def run_cmd(self, config: Config, options: Namespace) -> None:
         config.stdout = sys.stdout  # Config took the stream of the time when alembic was imported
         options.raiseerr = True
         super().run_cmd(config, options)
+
+
+def _refuse(parser: ArgumentParser, message: str) -> NoReturn:
+    """What argparse does with a wrong command line, but that it says why in an error."""
+    parser.print_usage(sys.stderr)
+    raise UserError(f"{parser.prog}: error: {message}")
 
 
 class _ProjectPaths(io.TextIOBase):
@@ -217,8 +232,8 @@ def sentence(error: BaseException) -> str:
     diagnosis = getattr(error, "diag", None)
     if diagnosis is not None and diagnosis.message_primary:
         details = [f"{type(error).__name__}: {diagnosis.message_primary}"]
-        details += [f"  DETAIL: {diagnosis.message_detail}"] if diagnosis.message_detail else []
-        details += [f"  HINT: {diagnosis.message_hint}"] if diagnosis.message_hint else []
+        for name, said in (("DETAIL", diagnosis.message_detail), ("HINT", diagnosis.message_hint)):
+            details += [indented(f"  {name}: {said}")] if said else []
         return "\n".join(details)
     if isinstance(error, SyntaxError):
         return f"{type(error).__name__}: {error.msg}"
@@ -230,6 +245,11 @@ def sentence(error: BaseException) -> str:
     if isinstance(error, UserError):
         return said
     return f"{type(error).__name__}: {said}" if said else type(error).__name__
+
+
+def indented(text: str) -> str:
+    """A text of PostgreSQL's whose later lines belong to its first one."""
+    return text.replace("\n", "\n    ")
 
 
 def _line_at_fault(error: BaseException, project: Path) -> tuple[str | None, str | None]:

@@ -296,6 +296,9 @@ def without_failure(there: Said, error: AlembicError | None) -> str:
         logged = error.sentence.replace("FAILED:", "ERROR [alembic.util.messaging]")
         assert error.sentence in printed.splitlines()
         return "".join(line for line in printed.splitlines(True) if line.strip() not in (error.sentence, logged))
+    if there.status == 2:  # argparse refused the command line; here the error itself says why
+        assert printed.endswith(f"\n{error.sentence}\n") and "usage: " not in error.sentence
+        return printed.removesuffix(f"{error.sentence}\n")
     assert error.sentence == f"alembic ended with exit status {there.status} before it was done."
     return printed
 

@@ -153,7 +153,8 @@ def test_abbreviations_are_alembics(program):
     """`--js` would be guessed to be --json, and the next option of Alembic's that begins like one of ours too."""
     guessed = program("--js", "history")
     assert guessed.returncode == 1
-    assert "unrecognized arguments: --js" in guessed.out
+    assert guessed.out.startswith("usage: alembic ")
+    assert guessed.err == "alembic: error: unrecognized arguments: --js\n"
 
 
 def test_traffic_prints_what_it_noticed_and_nothing_else(process):
@@ -195,14 +196,36 @@ def test_the_wrong_folder_is_told(program, tmp_path, monkeypatch):
         == f"There is no {tmp_path / 'alembic.ini'}. Run this in your project's folder, or name its file with -c FILE."
     )
     assert said[0].startswith("FAILED: No 'script_location' key found")
-    assert f"There is no {tmp_path / 'deploy.ini'}." in refused(program, "-c", "deploy.ini", "upgrade", "head")
+    named = refused(program, "-c", "deploy.ini", "upgrade", "head").splitlines()
+    assert named[-1] == f"There is no {tmp_path / 'deploy.ini'}. Correct the name after -c."
+
+
+def test_a_pyproject_without_alembic_in_it_is_told(program, tmp_path, monkeypatch):
+    """Alembic looks there too, and a project's folder nearly always has one."""
+    monkeypatch.chdir(tmp_path)
+    toml = tmp_path / "pyproject.toml"
+    toml.write_text('[project]\nname = "shop"\n')
+    silent = f"{toml} has no script_location in [tool.alembic]"
+    mend = "Run this in your project's folder, or name its file with -c FILE."
+    said = refused(program, "upgrade", "head").splitlines()
+    assert said[-1] == f"There is no {tmp_path / 'alembic.ini'} and {silent}. {mend}"
+    assert refused(program, "-c", "pyproject.toml", "upgrade", "head").splitlines()[-1] == f"{silent}. {mend}"
+    said = refused(program, "-c", "deploy.ini", "upgrade", "head").splitlines()
+    assert said[-1] == f"There is no {tmp_path / 'deploy.ini'} and {silent}. Correct the name after -c."
+
+
+def test_a_configuration_that_is_there_is_not_called_absent(program, stage):
+    (stage.folder / "empty.ini").write_text("[alembic]\n")
+    assert refused(program, "-c", "empty.ini", "upgrade", "head").startswith("FAILED: No 'script_location' key found")
+    assert "There is no" not in refused(program, "-c", "empty.ini", "upgrade", "head")
 
 
 def test_a_command_that_alembic_does_not_know_is_told_once(program):
     ran = program("upgrde", "head")
     assert ran.returncode == 1
-    assert "invalid choice: 'upgrde'" in ran.out
-    assert ran.err == "alembic ended with exit status 2 before it was done.\n"
+    assert ran.out.startswith("usage: alembic ")
+    assert len(ran.err.splitlines()) == 1 and "invalid choice: 'upgrde'" in ran.err
+    assert "exit status" not in ran.err, "one sentence is enough"
     assert "opened no database" not in ran.out, "that is no news where Alembic did not begin"
 
 

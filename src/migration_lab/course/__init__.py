@@ -4,7 +4,7 @@ from .answers import files_to_edit, solution, write_answer
 from .cells import Cell, answering_cell, code_cells, find_cell
 from .golf import Golf, golf
 from .grade import Grade, Outcome, shown
-from .lesson import Opened, go_back, lay_files, lay_start, open_place, revision, versions, versions_seen
+from .lesson import Opened, go_back, lay_files, lay_start, naming_reset, open_place, revision, versions, versions_seen
 from .manifest import Exercise, Lesson, exercises, find, find_exercise, find_lesson, lessons
 from .notebooks import refresh_notebooks
 from .passes import latest_pass, passes
@@ -47,6 +47,7 @@ __all__ = [
     "lay_files",
     "lay_start",
     "lessons",
+    "naming_reset",
     "open_place",
     "passes",
     "predictions",

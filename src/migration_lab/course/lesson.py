@@ -177,6 +177,26 @@ def lay_files(place: Lesson | Exercise, project: Path, reset: bool, workspace: W
     return saved
 
 
+# What Alembic says where one of a project's own files is missing: words of its error.
+SAID_WITHOUT = {
+    "alembic.ini": "No 'script_location' key found",
+    "migrations": "Path doesn't exist: migrations",
+    "migrations/env.py": "migrations/env.py",
+    "migrations/script.py.mako": "migrations/script.py.mako",
+}
+
+
+def naming_reset(said: str, place: Lesson | Exercise, project: Path) -> str:
+    """What was said of an error; if a file is missing that a place began with, also the reset that writes it again."""
+    if isinstance(place, Lesson) and not place.project:
+        return said
+    lost = next((name for name, words in SAID_WITHOUT.items() if words in said and not (project / name).exists()), None)
+    if not lost:
+        return said
+    reset = f"%lesson {place.number}" if isinstance(place, Lesson) else f"%exercise {place.id}"
+    return f"{said}\n{lost} is missing from the project; `{reset} --reset` writes it again, and saves your files first."
+
+
 def lay_start(folder: Path, place: Lesson | Exercise) -> None:
     """Fill a folder with the files that a lesson or an exercise begins with."""
     if isinstance(place, Exercise):

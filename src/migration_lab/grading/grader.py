@@ -16,7 +16,7 @@ from types import ModuleType
 
 import psycopg
 
-from migration_lab.course import Exercise, Grade, Outcome, answer_in
+from migration_lab.course import Exercise, Grade, Outcome, answer_in, naming_reset
 from migration_lab.errors import in_words
 from migration_lab.files import IGNORED
 from migration_lab.pictures import diff
@@ -53,7 +53,7 @@ def check(exercise: Exercise, workspace: Workspace | None = None, say: Callable[
 
     found = grade(exercise, lay, lambda: server(workspace=workspace), f"check_{workspace.tag}_", say)
     if found.answer is None or found.costs is not None:
-        return found
+        return replace(found, message=naming_reset(found.message, exercise, project))
     try:
         return replace(found, costs=measured(exercise, found.answer, workspace, say))
     except UserError:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import ast
 import atexit
 import functools
+import io
 import os
 import re
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from html import escape
 from types import CodeType
 from typing import Any, ParamSpec, TypeVar
@@ -32,6 +33,7 @@ from migration_lab.course import (
     go_back,
     golf,
     keep,
+    naming_reset,
     open_place,
     report,
     solution,
@@ -123,7 +125,7 @@ class LabMagics(Magics):
     def alembic(self, line: str) -> None:
         """%alembic …: Alembic's command line, in the place that is open."""
         place, arguments = self._place(), _arguments("alembic", line)
-        with _server_named(place), self._watching(line) if self.under_traffic else nullcontext():
+        with _cause_named(place), self._watching(line) if self.under_traffic else nullcontext():
             command.run(arguments, place.project, sys.stdout)
 
     @line_magic
@@ -133,10 +135,10 @@ class LabMagics(Magics):
         place, arguments = self._place(), _arguments("xray", line)
         trace = None
         try:
-            with _server_named(place), self._watching(line) as trace:
+            with _cause_named(place), self._watching(line) as trace:
                 command.run(arguments, place.project, sys.stdout)
         finally:
-            if trace:
+            if trace and (trace.server or trace.ok):  # what failed before any session has its error only
                 display(trace)
 
     @line_cell_magic
@@ -145,10 +147,14 @@ class LabMagics(Magics):
     def sql(self, line: str, cell: str = "", local_ns: dict[str, Any] | None = None) -> Any:
         """%sql …, %%sql: run SQL in the database of the place that is open (ipython-sql)."""
         self._place()
+        printed = io.StringIO()
         try:
-            result = self.sql_magic.execute(line, cell, local_ns)
+            with redirect_stdout(printed):
+                result = self.sql_magic.execute(line, cell, local_ns)
         except Exception as error:  # ipython-sql shortens what the server refuses, not what it refuses itself
             raise UserError(_why_not(error)) from None
+        if refused := printed.getvalue().rstrip():
+            _show_as_error(refused)
         return result if getattr(result, "pretty", True) else None
 
     @line_cell_magic
@@ -209,7 +215,9 @@ class LabMagics(Magics):
     @verb
     def revisions(self, line: str) -> None:
         """%revisions: the project's revisions as a graph, and where the database stands."""
-        _draw(revision_graph(self._place()), "graph")
+        place = self._place()
+        with _cause_named(place):
+            _draw(revision_graph(place), "graph")
 
     @cell_magic
     @verb
@@ -334,8 +342,8 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
 
 
 @contextmanager
-def _server_named(place: Opened) -> Iterator[None]:
-    """Where a command lost its session because the server is gone, say so below the command's own words."""
+def _cause_named(place: Opened) -> Iterator[None]:
+    """Where a command failed because the server or one of the project's files is gone, say so below its own words."""
     try:
         yield
     except AlembicError as error:
@@ -344,7 +352,7 @@ def _server_named(place: Opened) -> Iterator[None]:
                 place.server.connect().close()
             except UserError as gone:
                 raise UserError(f"{error}\n{gone}") from None
-        raise
+        raise UserError(naming_reset(str(error), place.place, place.project)) from None
 
 
 def _compiled(shell: InteractiveShell, cell: str) -> list[CodeType]:
@@ -400,6 +408,8 @@ def _exercise_and_file(line: str) -> tuple[Exercise, str]:
 
 
 def _arguments(verb: str, line: str) -> list[str]:
+    if not line.strip():
+        raise UserError(f"What should Alembic do? For example: %{verb} upgrade head")
     try:
         return shlex.split(line)
     except ValueError as error:
@@ -409,9 +419,21 @@ def _arguments(verb: str, line: str) -> list[str]:
 
 
 def _brief(context: ExceptionContext) -> None:
-    """Leave PostgreSQL's own sentence of an error: not the statement again, and no link about SQLAlchemy."""
+    """Leave PostgreSQL's own sentence of an error, as the other magics write it, and its arrow to a place in the SQL.
+
+    ipython-sql would print the statement again, and a link about SQLAlchemy.
+    """
     if error := context.sqlalchemy_exception:
         error.statement = error.code = None
+        arrow = re.search(r"^LINE \d+: .*\n *\^", str(context.original_exception), re.M)
+        lines = [command.sentence(context.original_exception), *(arrow[0].splitlines() if arrow else ())]
+        error.args = ("\n  ".join(lines),)
+
+
+def _show_as_error(said: str) -> None:
+    """Show what PostgreSQL refused as the other magics' errors look, though a cell goes on after it, as in psql."""
+    sys.stdout.flush()  # a kernel collects both streams, and does not keep their order
+    print(said, file=sys.stderr, flush=True)
 
 
 def _why_not(error: Exception) -> str:

@@ -18,7 +18,7 @@ import psycopg
 from psycopg.pq import ExecStatus, TransactionStatus
 
 from migration_lab.course import Opened
-from migration_xray.command import sentence
+from migration_xray.command import indented, sentence
 from migration_xray.errors import UserError
 from migration_xray.locks import OURS, Wait, in_names, lock_tree
 
@@ -234,7 +234,7 @@ class Session:
 
     def _notice(self, notice: psycopg.errors.Diagnostic) -> None:
         if self.job:
-            detail = f"\n  DETAIL: {notice.message_detail}" if notice.message_detail else ""
+            detail = "\n" + indented(f"  DETAIL: {notice.message_detail}") if notice.message_detail else ""
             self.job.said.append(f"{notice.severity}: {notice.message_primary}{detail}")
 
 
