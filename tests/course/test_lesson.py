@@ -6,6 +6,7 @@ First the start states that they begin from; then opening and resetting on the r
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import stat
@@ -305,6 +306,47 @@ def test_opening_says_where_one_is(opened):
     assert server.startswith("Server    PostgreSQL ")
     assert database == f"Database  lesson_00_{opened.workspace.tag}"
     assert revision == "Revision  0003_orders"
+
+
+CONTEXT = [
+    "INFO  [alembic.runtime.migration] Context impl PostgresqlImpl.",
+    "INFO  [alembic.runtime.migration] Will assume transactional DDL.",
+]
+
+
+def alembic_in(opened: lesson.Opened, *arguments: str) -> list[str]:
+    """What Alembic's own program prints in an open place."""
+    variables = os.environ | opened.variables()
+    command = [sys.executable, "-m", "alembic", *arguments]
+    done = subprocess.run(command, cwd=opened.project, env=variables, capture_output=True, text=True, check=True)
+    return (done.stdout + done.stderr).splitlines()
+
+
+def test_what_alembic_logs_of_its_context_is_shown_where_it_is_explained(workspace):
+    """The same two lines stood above every command of twenty lessons; what the command did stood below them."""
+    step = "INFO  [alembic.runtime.migration] Running downgrade 0003_orders -> 0002_products, Add orders"
+    first, later = (lesson.open_place(find_lesson(number), workspace=workspace) for number in ("00", "02"))
+    assert alembic_in(first, "downgrade", "-1") == [*CONTEXT, step]
+    assert alembic_in(later, "downgrade", "-1") == [step], "the lines that say what a command did must stay"
+    assert alembic_in(later, "upgrade", "head", "--sql")[0] == "BEGIN;"
+
+
+def test_the_setting_says_how_to_have_alembics_lines_back(workspace):
+    """It is a setting that nobody knows from elsewhere, in a file that learners take as a model."""
+    opened = lesson.open_place(find_lesson("02"), workspace=workspace)
+    ini = opened.project / "alembic.ini"
+    text = ini.read_text("utf-8")
+    setting = text[text.index("class = type(") : text.index("args = ")]
+    back = re.search(r"# To have them back, write: (class = \w+)\n", text)[1]
+    ini.write_text(text.replace(setting, f"{back}\n"), "utf-8")
+    assert alembic_in(opened, "current")[-2:] == CONTEXT
+
+
+def test_the_first_lessons_alembic_ini_is_as_alembic_writes_it(workspace):
+    """No word of a setting that it does not have."""
+    ini = (lesson.open_place(find_lesson("00"), workspace=workspace).project / "alembic.ini").read_text("utf-8")
+    assert "\n[handler_console]\nclass = StreamHandler\nargs = (sys.stderr,)\n" in ini
+    assert "Context impl" not in ini
 
 
 def test_the_databases_name_carries_a_tag_where_others_may_be(workspace, running):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -204,8 +205,18 @@ def lay_start(folder: Path, place: Lesson | Exercise) -> None:
         copy_into(folder, place.folder / "starter")
     elif place.project:
         startstate.lay_project(folder, place.start)
+        if not place.quiet:
+            _log_all(folder / "alembic.ini")
     else:
         folder.mkdir(exist_ok=True)
+
+
+def _log_all(ini: Path) -> None:
+    """Make alembic.ini log the two lines about Alembic's context too, as the one that `alembic init` writes does."""
+    text = ini.read_text(encoding="utf-8")
+    write_whole(
+        ini, re.sub(r"# Before each command, .*?(?=^args = )", "class = StreamHandler\n", text, flags=re.M | re.S)
+    )
 
 
 def revision(running: Server, database: str) -> str | None:

@@ -73,6 +73,7 @@ class Lesson:
     objectives: tuple[str, ...]
     start: str
     project: bool
+    quiet: bool
     exercises: tuple[Exercise, ...]
 
     @property
@@ -206,6 +207,7 @@ def _lesson(entry: dict) -> Lesson:
         objectives=tuple(entry["objectives"]),
         start=entry["start"],
         project=entry.get("project", True),
+        quiet=entry.get("quiet", True),
         exercises=tuple(_exercise(name, entry) for name in entry.get("exercises", ())),
     )
 
