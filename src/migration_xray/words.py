@@ -1,12 +1,8 @@
-"""Numbers, lists and pictures in words. A milliseconds' figure is always "1,204 ms", which lessons rely on."""
+"""Numbers and lists in words. A milliseconds' figure is always "1,204 ms", which lessons rely on."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from html import escape
-
-# CSS for a <pre> of prose; JupyterLab breaks words in the middle where it is not told otherwise.
-FLOWING = "white-space: pre-wrap; word-break: normal; overflow-wrap: anywhere; font-family: inherit"
 
 
 def listed(parts: Iterable[str]) -> str:
@@ -27,9 +23,3 @@ def megabytes(count: int) -> str:
 def bare(relation: str) -> str:
     """A relation's name without the schema public."""
     return relation.removeprefix("public.")
-
-
-def words_below(picture: str, words: str, style: str = "") -> str:
-    """HTML below a picture that unfolds into its words: JupyterLab (4.6) gives an image no alt text."""
-    attribute = f' style="{style}"' if style else ""
-    return f"<details><summary>The {picture} in words</summary><pre{attribute}>{escape(words)}</pre></details>"

@@ -112,7 +112,7 @@ def looks(database):
 
 def svg(diagram: Diagram) -> ElementTree.Element:
     """The picture, parsed: a name that is not escaped ends it here."""
-    return ElementTree.fromstring(diagram._repr_svg_())
+    return ElementTree.fromstring(diagram.svg())
 
 
 def parts(picture: ElementTree.Element, tag: str) -> list[ElementTree.Element]:
@@ -203,7 +203,7 @@ def test_names_are_shown_and_not_obeyed(database):
     diagram = Diagram(snapshot(database), Schema())
     shown = texts(svg(diagram))
     assert {ODD, "a  b", "日本語", "é", "line\N{REPLACEMENT CHARACTER}break\N{REPLACEMENT CHARACTER}"} <= set(shown)
-    assert "<b" not in diagram._repr_svg_() and "<script" not in diagram._repr_svg_()
+    assert "<b" not in diagram.svg() and "<script" not in diagram.svg()
     assert not re.search(r"[\x00-\x09\x0b-\x1f]", str(diagram)), "what would steer a terminal"
 
 
@@ -216,9 +216,9 @@ def test_the_same_schemas_give_the_same_bytes(looks):
     code = (
         "import json, sys; from migration_lab.pictures import Diagram, Schema;"
         "before, after = map(Schema.from_dict, json.load(sys.stdin)); diagram = Diagram(after, before);"
-        "sys.stdout.reconfigure(encoding='utf-8'); print(diagram, diagram._repr_svg_(), sep='\\n')"
+        "sys.stdout.reconfigure(encoding='utf-8'); print(diagram, diagram.svg(), sep='\\n')"
     )
-    here = f"{Diagram(after, before)}\n{Diagram(after, before)._repr_svg_()}\n"
+    here = f"{Diagram(after, before)}\n{Diagram(after, before).svg()}\n"
     for seed in "1", "2":
         done = subprocess.run(
             [sys.executable, "-c", code],
@@ -239,7 +239,7 @@ def test_the_order_of_making_changes_nothing(running, database, looks):
     statements = [statement for statement in SHOP.split(";") if statement.strip()]
     for first in (1, 2, 0, 3, 4, 5):
         database.execute(statements[first])
-    assert Diagram(snapshot(database))._repr_svg_() == Diagram(before)._repr_svg_()
+    assert Diagram(snapshot(database)).svg() == Diagram(before).svg()
 
 
 @pytest.mark.parametrize("name", SCHEMAS)

@@ -94,15 +94,11 @@ def execute(notebook: NotebookNode, folder: Path, settings: dict[str, str]) -> N
 
 
 def keep_what_is_the_same(stored: NotebookNode, ran: NotebookNode) -> None:
-    """Give the cells of ``ran`` their stored outputs if only servers and clocks made any of them differ.
-
-    A picture counts by its words: it is drawn from measurements.
-    """
+    """Give the cells of ``ran`` their stored outputs if only servers and clocks made any of them differ."""
     sanitize = sanitizer()
 
     def written(cell: NotebookNode) -> str:
-        outputs = [output | {"data": output.get("data", {}) | {"image/png": ""}} for output in cell.outputs]
-        return sanitize(json.dumps(outputs, sort_keys=True, ensure_ascii=False))
+        return sanitize(json.dumps(cell.outputs, sort_keys=True, ensure_ascii=False))
 
     for notebook in (stored, ran):
         normalised(notebook)
@@ -127,8 +123,7 @@ def normalised(notebook: NotebookNode) -> str:
                 if "execution_count" in output:
                     output.execution_count = number
                 if "metadata" in output:
-                    words = output.metadata.get("image/png", {}).get("alt")
-                    output.metadata = nbformat.from_dict({"image/png": {"alt": words}} if words else {})
+                    output.metadata = nbformat.from_dict({})
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     return nbformat.writes(notebook, version=4) + "\n"
 

@@ -40,16 +40,16 @@ from migration_lab.course import (
     write_answer,
 )
 from migration_lab.errors import Interrupted, in_words
-from migration_lab.pictures import Diagram, Graph, revision_graph, schema_diagram
+from migration_lab.pictures import revision_graph, schema_diagram
 from migration_lab.runner import Runner
 from migration_lab.workspace import Workspace
 from migration_xray import command
 from migration_xray.errors import AlembicError, UserError
 from migration_xray.locks import lock_tree
+from migration_xray.markup import FLOWING
 from migration_xray.trace import Trace
 from migration_xray.traffic import Traffic, asked, chart
 from migration_xray.watch import watching
-from migration_xray.words import FLOWING, words_below
 
 from . import shown
 from .going_on import nothing_open
@@ -155,6 +155,8 @@ class LabMagics(Magics):
             raise UserError(_why_not(error)) from None
         if refused := printed.getvalue().rstrip():
             _show_as_error(refused)
+        if drawn := getattr(result, "pretty", None):
+            drawn.none_format = "NULL"  # in print(result), as in what a cell shows
         return result if getattr(result, "pretty", True) else None
 
     @line_cell_magic
@@ -209,7 +211,7 @@ class LabMagics(Magics):
     @verb
     def schema(self, line: str) -> None:
         """%schema: the tables as a picture, with what changed since the last look marked."""
-        _draw(schema_diagram(self._place()), "diagram")
+        display(schema_diagram(self._place()))
 
     @line_magic
     @verb
@@ -217,7 +219,7 @@ class LabMagics(Magics):
         """%revisions: the project's revisions as a graph, and where the database stands."""
         place = self._place()
         with _cause_named(place):
-            _draw(revision_graph(place), "graph")
+            display(revision_graph(place))
 
     @cell_magic
     @verb
@@ -442,11 +444,6 @@ def _why_not(error: Exception) -> str:
         if fragment in said:
             return instead
     return said
-
-
-def _draw(picture: Diagram | Graph, kind: str) -> None:
-    display(picture)
-    display({"text/html": words_below(kind, repr(picture))}, raw=True)
 
 
 class _Note:

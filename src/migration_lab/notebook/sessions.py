@@ -21,6 +21,7 @@ from migration_lab.course import Opened
 from migration_xray.command import indented, sentence
 from migration_xray.errors import UserError
 from migration_xray.locks import OURS, Wait, in_names, lock_tree
+from migration_xray.markup import text_table
 
 GRACE = 1.0  # seconds in which a statement that was sent to the background may still be done
 SEEN_WAITING = 0.1  # seconds for which it must wait before it is called waiting
@@ -61,10 +62,7 @@ class Rows:
         return "\n".join([head, "-+-".join("-" * width for width in widths), *body, *filter(None, [self.more])])
 
     def _repr_html_(self) -> str:
-        style = "text-align: left; white-space: pre-wrap"
-        head = "".join(f'<th style="{style}">{escape(column)}</th>' for column in self.columns)
-        body = [("".join(f'<td style="{style}">{escape(value)}</td>' for value in row)) for row in self.rows]
-        return f"<table><tr>{head}</tr>{''.join(f'<tr>{row}</tr>' for row in body)}</table>{self.more}"
+        return text_table(self.columns, self.rows) + self.more
 
 
 @dataclass

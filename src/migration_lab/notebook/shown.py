@@ -1,27 +1,67 @@
-"""What a notebook shows of the data that x-ray and traffic give: a trace as its report, what was felt as its chart."""
+"""What a notebook shows of the data that the course works with: reports, charts, the rows of a query, a program's lines."""
 
 from __future__ import annotations
 
+from html import escape
 from typing import Any
 
 from IPython.core.interactiveshell import InteractiveShell
+from IPython.display import display
+from IPython.utils.text import SList
+from sql.run import ResultSet
 
+from migration_xray.markup import BOX, text_table
 from migration_xray.reports import as_html, as_text
 from migration_xray.trace import Trace
 from migration_xray.traffic import Felt, chart
 
+from . import figures
+
 
 def register(shell: InteractiveShell) -> None:
-    """Teach a shell to show a Trace and a Felt."""
+    """Teach a shell to show them."""
     assert shell.display_formatter is not None  # a shell makes it in its __init__
-    formatter = shell.display_formatter.mimebundle_formatter
-    formatter.for_type(Trace, _report)
-    formatter.for_type(Felt, _chart)
+    bundles = shell.display_formatter.mimebundle_formatter
+    bundles.for_type(Trace, _report)
+    bundles.for_type(Felt, chart.bundle)
+    plain, html = (shell.display_formatter.formatters[kind] for kind in ("text/plain", "text/html"))
+    # These two are lists, whose text IPython makes itself where a bundle has another.
+    plain.for_type(ResultSet, lambda result, printer, _: printer.pretty(_values(result)))
+    html.for_type(ResultSet, _table)
+    plain.for_type(SList, lambda lines, printer, _: printer.text("\n".join(lines)))
+    html.for_type(SList, _preformatted)
+    # By its name, because matplotlib takes its time, and most lessons draw nothing with it. This formatter comes before
+    # those that matplotlib's own support for notebooks sets for a figure.
+    shell.display_formatter.ipython_display_formatter.for_type_by_name("matplotlib.figure", "Figure", _figure)
 
 
 def _report(trace: Trace) -> dict[str, str]:
     return {"text/plain": as_text(trace), "text/html": as_html(trace)}
 
 
-def _chart(felt: Felt) -> tuple[dict[str, Any], dict[str, Any]]:
-    return chart.bundle(felt)
+class _Null:
+    """NULL, as SQL writes what Python calls None."""
+
+    def __repr__(self) -> str:
+        return "NULL"
+
+
+def _values(result: ResultSet) -> list[tuple[Any, ...]]:
+    """The rows that a query of %sql gave."""
+    return [tuple(_Null() if value is None else value for value in row) for row in result]
+
+
+def _table(result: ResultSet) -> str | None:
+    if not result.pretty:  # the statement had no rows to give
+        return None
+    return text_table(result.field_names, [map(str, row) for row in _values(result)])
+
+
+def _preformatted(lines: SList) -> str:
+    """What a program printed, as ``!!psql -c "\\d users"`` gives it: psql's tables are wide, and no line of them breaks."""
+    text = escape("\n".join(lines))
+    return f'{BOX}<pre style="white-space: pre">{text}</pre></div>'
+
+
+def _figure(figure: Any) -> None:
+    display(figures.bundle(figure), raw=True)

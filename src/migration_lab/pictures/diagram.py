@@ -19,6 +19,8 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 from migration_lab.course import Opened
+from migration_xray.markup import image, words_below
+from migration_xray.words import listed
 
 from .boxes import HEAD, INDENT, PAD, ROW, Edge, boxes, edges, widths
 from .catalogs import snapshot
@@ -71,8 +73,19 @@ class Diagram:
             ]
         return "\n".join([*lines, *["Changes:"][: len(self.changes)], *map(str, self.changes)])
 
-    def _repr_svg_(self) -> str:
+    def _repr_html_(self) -> str:
+        return image(self.svg(), self.alt) + words_below("diagram", repr(self))
+
+    def svg(self) -> str:
         return _svg(self)
+
+    @property
+    def alt(self) -> str:
+        """What the picture shows, in a sentence or two; its text tells all of it."""
+        tables = [box.name for box in self.boxes if box.is_table and box.change != "removed"]
+        words = f"Diagram of {_count(len(tables), 'table')}{f': {listed(tables)}' if tables else ''}."
+        changes = "; ".join(change.sentence for change in self.changes)
+        return f"{words} Changed since the last look: {changes}." if changes else words
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,8 @@ from alembic.util import to_tuple
 
 from migration_lab.course import Opened, versions
 from migration_xray.command import at_home, explained
+from migration_xray.markup import image, words_below
+from migration_xray.words import listed
 
 from .drawing import BOLD, CELL, INK, LINE, MARGIN, PALE, PAPER, cells, padded, svg, text, visible
 
@@ -95,7 +97,23 @@ class Graph:
         ]
         return "\n".join([*(line.rstrip() for line in lines or [EMPTY]), *self._below()])
 
-    def _repr_svg_(self) -> str:
+    def _repr_html_(self) -> str:
+        return image(self.svg(), self.alt) + words_below("graph", repr(self))
+
+    @property
+    def alt(self) -> str:
+        """What the picture shows, in a sentence or two; its text tells all of it."""
+        ids = [visible(row.id) for row in self.rows]
+        if not ids:
+            return EMPTY
+        heads = listed(one for one in ids if one in self.heads)
+        here = (
+            f"The database is at {listed(map(visible, sorted(self.here)))}." if self.here else "The database has none."
+        )
+        count = f"{len(ids)} revision{'s' * (len(ids) > 1)}"
+        return f"Graph of {count}, the newest first: {listed(ids)}. Head: {heads}. {here}"
+
+    def svg(self) -> str:
         lanes, roads = _lanes(self.rows)
         left = MARGIN + LANE * (max(lanes.values(), default=0) + 1) + DOT
         right = [(visible(row.id), f"{visible(row.doc)}  {self._notes(row)}".strip()) for row in self.rows]

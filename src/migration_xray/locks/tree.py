@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, NamedTuple
 
+from migration_xray.markup import sign, table
 from migration_xray.words import listed, milliseconds
 
 from .modes import MODES
@@ -160,9 +161,7 @@ class LockTree:
     def _repr_html_(self) -> str:
         if not self.backends:
             return f"<p>{NOBODY}</p>"
-        rows = [row for root in self.below(None) for row in self._rows(root, 0)]
-        head = "".join(f'<th style="{CELL}; border-bottom: 1px solid #8c959f">{one}</th>' for one in HEADINGS)
-        return f'<table style="border-collapse: collapse; margin: 0.5em 0"><tr>{head}</tr>{"".join(rows)}</table>'
+        return table(COLUMNS, [row for root in self.below(None) for row in self._rows(root, 0)], named=True)
 
     def _parent(self, pid: int) -> int | None:
         """Of those that a session waits for, the last one that it will see go."""
@@ -197,21 +196,19 @@ class LockTree:
             lines += [("└─ " if last else "├─ ") + first, *(("   " if last else "│  ") + line for line in rest)]
         return lines
 
-    def _rows(self, backend: Backend, depth: int) -> Iterator[str]:
+    def _rows(self, backend: Backend, depth: int) -> Iterator[tuple[str, ...]]:
         state, statement, *locks = map(escape, _said(backend))
-        branch = f'<span style="padding-left: {1.5 * depth - 1.5}em">└─ </span>' if depth else ""
-        cells = (
+        branch = sign("└─ ", f"padding-left: {1.5 * depth - 1.5}em") if depth else ""
+        yield (
             f'<span style="white-space: nowrap">{branch}<b>{escape(backend.name)}</b></span>',
             re.sub(r"(?m)^(waits for|holds)", r"<b>\1</b>", "\n".join([state, *locks])).replace("\n", "<br>"),
-            f'<code style="white-space: pre-wrap">{statement}</code>',
+            f'<code style="white-space: pre-wrap; overflow-wrap: anywhere">{statement}</code>',
         )
-        yield "<tr>" + "".join(f'<td style="{CELL}">{cell}</td>' for cell in cells) + "</tr>"
         for one in self.below(backend.pid):
             yield from self._rows(one, depth + 1)
 
 
-CELL = "padding: 3px 16px 3px 0; text-align: left; vertical-align: top; border: none"
-HEADINGS = ("session", "locks", "statement")
+COLUMNS = ("session", "locks", "statement")
 
 
 def _said(backend: Backend) -> list[str]:

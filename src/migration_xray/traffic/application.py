@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import gc
 import json
+import math
 import os
 import sys
 import threading
@@ -25,6 +26,7 @@ from migration_xray.errors import said
 
 PATIENCE_AT_FIRST = "5s"  # with a lock that somebody else holds before the traffic has begun, or after its end
 STATEMENT_TIMEOUT = "60s"
+BACKLOG = 5  # times its patience with one statement, until a backlog is given up
 LOST = "08006"  # connection_failure: PostgreSQL could not say why itself
 MISWRITTEN = ("42601", "42P02", "42P18")  # a statement that can't be right before any migration nor after it
 
@@ -36,18 +38,19 @@ class Refused(Exception):
 class Session:
     """A session of the application: a timetable, and a sample for each statement that it sent.
 
-    A sample is (seconds since the start, milliseconds, SQLSTATE or None, PostgreSQL's sentence). The time counts from the
-    sending; for a statement that was due while the one before it still waited, from when it was due.
+    A sample is (seconds since the start, milliseconds, SQLSTATE or None, PostgreSQL's sentence, whether it was answered).
+    The time counts from the sending; for a statement that was due while the one before it still waited, from when it was
+    due.
     """
 
     def __init__(self, plan: dict[str, Any], number: int, of: int, database: str, rate: float):
         self.name, self.kind, self.derived = plan["name"], plan["kind"], plan["app"] is None
         self.statements, self.keys = plan["statements"], plan["keys"]
         self.database, self.period, self.offset = database, 1 / rate, number / of / rate
-        self.samples: list[tuple[float, float, str | None, str | None]] = []
+        self.samples: list[tuple[float, float, str | None, str | None, bool]] = []
         self.inserted: list[tuple[Any, ...]] = []
-        self.began: float | None = None  # when the statement under way was sent
-        self.given_up = False
+        self.until = math.inf  # the end of the traffic: what is due later is not sent
+        self.given_up = threading.Event()
         self.connection: psycopg.Connection | None = None
 
     def connect(self) -> None:
@@ -82,19 +85,27 @@ class Session:
 
     def work(self, start: float, ending: threading.Event) -> None:
         """Keep to the timetable until the end; a session that is behind sends at once what was due meanwhile."""
-        number = 0
-        while not ending.is_set():
-            due = start + self.offset + number * self.period
+        while not self.given_up.is_set() and (due := self.due(start)) < self.until:
             if (ahead := due - time.perf_counter()) > 0 and ending.wait(ahead):
+                continue  # the end may have come before it
+            began = time.perf_counter() if ahead > 0 else due
+            answer = self.answer(len(self.samples))
+            if self.given_up.is_set():
                 break
-            self.began = time.perf_counter() if ahead > 0 else due
-            answer = self.answer(number)
-            self.samples.append((self.began - start, (time.perf_counter() - self.began) * 1000, *answer))
-            self.began = None
+            self.samples.append((began - start, (time.perf_counter() - began) * 1000, *answer, True))
             if answer[0]:
                 self.forget()
-            number += 1
         self.close()
+
+    def due(self, start: float) -> float:
+        """When the next statement of the timetable is due."""
+        return start + self.offset + len(self.samples) * self.period
+
+    def count_unanswered(self, start: float) -> None:
+        """Add a sample for each statement that was due before the end and got no answer, with its time so far."""
+        now = time.perf_counter()
+        while (due := self.due(start)) < self.until:
+            self.samples.append((due - start, (now - due) * 1000, None, None, False))
 
     def answer(self, number: int) -> tuple[str | None, str | None]:
         """Send the statement whose turn it is. Returns the error that it met: SQLSTATE and sentence, or twice None."""
@@ -103,8 +114,6 @@ class Session:
                 self.connect()
             self.send(number)
         except psycopg.Error as error:
-            if self.given_up:
-                return None, None
             return error.sqlstate or LOST, said(error)
         return None, None
 
@@ -127,7 +136,7 @@ class Session:
             pass
 
     def give_up(self) -> None:
-        self.given_up = True
+        self.given_up.set()
         with suppress(psycopg.Error):
             self.opened.cancel_safe(timeout=2)
 
@@ -166,22 +175,39 @@ class Crew:
         return {"started": started}
 
     def end(self, patience: float) -> dict[str, Any]:
-        """End every session; a statement under way may finish within so many seconds, then it is canceled."""
+        """End every session, once it has sent all that was due.
+
+        Sessions that are behind may go on as long as a statement of theirs is answered within ``patience`` seconds, but
+        not longer than BACKLOG times that. Then the statement under way is canceled, and what was due counts as waiting.
+        """
+        now = time.perf_counter()
+        for session in self.sessions:
+            session.until = now
         self.ending.set()
-        deadline = time.monotonic() + patience
-        self.join(deadline)
-        waiting = [session for session, thread in zip(self.sessions, self.threads, strict=False) if thread.is_alive()]
+        last = time.monotonic() + BACKLOG * patience
+        goes_on = True
+        while self.behind() and goes_on and time.monotonic() < last:
+            answered = self.answered()
+            self.join(min(last, time.monotonic() + patience))
+            goes_on = self.answered() > answered
+        waiting = self.behind()
         for session in waiting:
             session.give_up()
-        self.join(deadline + 3)
+        self.join(time.monotonic() + 3)
         for session in waiting:
-            if (began := session.began) is not None:  # not even the cancel was answered
-                session.samples.append((began - self.start, (time.perf_counter() - began) * 1000, None, None))
+            session.count_unanswered(self.start)
         return {
             "samples": [session.samples for session in self.sessions],
             "waiting": [session.name for session in waiting],
             "left": self.delete_inserted(),
         }
+
+    def behind(self) -> list[Session]:
+        """The sessions that have still something to do."""
+        return [session for session, thread in zip(self.sessions, self.threads, strict=True) if thread.is_alive()]
+
+    def answered(self) -> int:
+        return sum(len(session.samples) for session in self.sessions)
 
     def join(self, deadline: float) -> None:
         for thread in self.threads:

@@ -1,7 +1,7 @@
 """The picture of what traffic felt: latency over time, a row for each statement of the migration, and every error.
 
 Told apart by marker and by place, and by colour only besides: it reads in grey as well. The scale of the latency is the
-same in every picture, so that two can be laid side by side.
+same in every picture, so that two can be compared, unless a statement took longer than ten seconds.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from migration_xray.errors import UserError, needing
+from migration_xray.markup import FLOWING, image, words_below
 from migration_xray.trace import shape
-from migration_xray.words import FLOWING, listed, milliseconds, words_below
+from migration_xray.words import listed, milliseconds
 
 from .felt import NOUNS, Band, Felt, Sample
 
@@ -30,21 +31,27 @@ if TYPE_CHECKING:
     from matplotlib.typing import RcKeyType
 
 # Inches
-WIDTH, LEFT, RIGHT, TOP, AXIS = 8.6, 0.85, 0.55, 0.36, 0.42
-ROW, LATENCY, GAP, KEY = 0.235, 2.5, 0.07, 0.19
+WIDTH, LEFT, RIGHT, TOP, AXIS = 8.6, 0.95, 0.55, 0.36, 0.42
+STATEMENT, ERROR, LATENCY, GAP, KEY = 0.36, 0.235, 2.6, 0.07, 0.19
 LETTER = 8 * 0.602 / 72  # of the monospace font at 8 points
 
 LEAST = 0.05  # ms, below which no latency is drawn
-LENGTH = 60  # of a statement's label, in letters
+LENGTH = 60  # of a statement in its label, in letters
 ROWS = 8  # of statements, and of kinds of errors, at most: the longest
 DPI = 110
 SHADES = 64  # of the PNG's palette: a notebook holds several pictures
 
-# Okabe and Ito's colours; a kind's marker tells it without.
+# Okabe and Ito's colours; a kind's marker tells it without. Letters are darker: they have a contrast of 4.5 or more on
+# white and on the grey of a band. https://www.w3.org/TR/WCAG22/#contrast-minimum
 COLOURS = {"read": "#0072B2", "write": "#D55E00", "insert": "#009E73"}
+LETTERS = {"read": "#005B8F", "write": "#9A4400", "insert": "#00694D"}
 MARKERS = {"read": "o", "write": "^", "insert": "s"}
-SIZES = {"read": 9, "write": 20, "insert": 13}
-INK, GREY, PALE = "#222222", "#6A6A6A", "#D4D4D4"
+# Fewer sessions write: their marks are above the readers', and smaller, so that neither hides the other.
+SIZES = {"read": 18, "write": 12, "insert": 8}
+ABOVE = {"read": 2, "write": 3, "insert": 4}
+HATCH = "//////"
+HEADROOM = 4  # above the highest tick, for the label of the longest statement
+INK, GREY, PALE = "#222222", "#666666", "#D4D4D4"
 
 STYLE: dict[RcKeyType, object] = {
     "font.size": 8,
@@ -66,15 +73,34 @@ class Row(NamedTuple):
         return sum(band.ms for band in self.bands)
 
     @property
+    def was_tried_again(self) -> bool:
+        """Whether it was sent until the server took it, as after a lock timeout."""
+        *tries, last = (band.failed for band in self.bands)
+        return bool(tries) and all(tries) and not last
+
+    @property
     def remarks(self) -> str:
-        waited = sum(band.waited_ms for band in self.bands)
+        waited, times = sum(band.waited_ms for band in self.bands), len(self.bands)
         parts = [
-            f"×{len(self.bands):,}" if len(self.bands) > 1 else "",
-            _ms(self.ms),
-            f"(waited {waited:,.0f})" if waited >= 1 else "",
-            "failed" if any(band.failed for band in self.bands) else "",
+            f"×{times:,} " * (times > 1 and not self.was_tried_again) + _ms(self.ms),
+            f"waited {_ms(waited)}" if waited >= 1 else "",
+            f"{times} tries, the last one went through" if self.was_tried_again else self.failures,
         ]
-        return " ".join(filter(None, parts))
+        return ", ".join(filter(None, parts))
+
+    @property
+    def failures(self) -> str:
+        """How many were refused; nothing where none was."""
+        failed = [band for band in self.bands if band.failed]
+        if not failed or len(self.bands) == 1:
+            return "failed" if failed else ""
+        return "all failed" if len(failed) == len(self.bands) else f"{len(failed)} of them failed"
+
+    @property
+    def words(self) -> str:
+        """The row in the picture's words: how often a statement was sent differs from run to run."""
+        tried = f", tried ×{len(self.bands)} until it went through" if self.was_tried_again else ""
+        return f"{self.sql} ({_ms(self.ms)}{tried})"
 
 
 def rows(felt: Felt) -> list[Row]:
@@ -100,7 +126,7 @@ def alt(felt: Felt) -> str:
         if felt.times(kind)
     ]
     errors = [f"{error.sqlstate}{f' by {error.app}' if error.app else ''}" for error in felt.refusals]
-    statements = [f"{row.sql} ({_ms(row.ms)})" for row in rows(felt)]
+    statements = [row.words for row in rows(felt)]
     return " ".join(
         [
             f"Chart of what {_crew(felt)} on {felt.table} felt: {', '.join(times) or 'nothing was answered'}.",
@@ -112,13 +138,10 @@ def alt(felt: Felt) -> str:
     )
 
 
-def bundle(felt: Felt) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What a notebook shows: data and metadata by MIME type.
-
-    JupyterLab gives an image no alt text, so that its words stand in the caption too; others take the metadata's.
-    """
+def bundle(felt: Felt) -> dict[str, str]:
+    """What a notebook shows: the picture, and its words where there are no pictures; by MIME type."""
     words = alt(felt)
-    return {"image/png": png(felt), "text/plain": words}, {"image/png": {"alt": words}}
+    return {"text/plain": words, "text/html": image(png(felt), words)}
 
 
 def caption(felt: Felt) -> dict[str, str]:
@@ -192,9 +215,12 @@ def draw(felt: Felt) -> Figure:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    counts = [(_migration, len(longest(felt))), (_errors, len(felt.refusals[:ROWS]))]
+    heights = [
+        (_migration, len(longest(felt)) * STATEMENT),
+        (_errors, len(felt.refusals[:ROWS]) * ERROR),
+    ]
     panels: list[tuple[Callable[[Axes, Felt], None], float]] = [
-        *((panel, count * ROW + 2 * GAP) for panel, count in counts if count),
+        *((panel, tall + 2 * GAP) for panel, tall in heights if tall),
         (_latency, LATENCY),
     ]
     height = TOP + sum(tall + GAP for _, tall in panels) - GAP + AXIS + KEY * len(_keys(felt))
@@ -228,39 +254,38 @@ def draw(felt: Felt) -> Figure:
 
 
 def _migration(axes: Axes, felt: Felt) -> None:
-    from matplotlib.patheffects import withStroke
-
+    """A row for each statement: its label, and below it a bar for each time that it was sent."""
     shown = longest(felt)
-    halo = [withStroke(linewidth=2, foreground="#F6F6F6")]
-    _rows(axes, [], len(shown))
-    axes.set_yticks([(len(shown) - 1) / 2], ["migration"])
-    letters = (WIDTH - LEFT - RIGHT) / LETTER / felt.seconds  # in a second of the axis
+    _rows(axes, [], len(shown), STATEMENT)
+    more = len(rows(felt)) - len(shown)
+    axes.set_yticks([(len(shown) - 1) / 2], ["migration" + f"\n(and {more}\nshorter)" * (more > 0)])
+    edge: dict[str, Any] = {"edgecolor": GREY, "lw": 0.8, "height": 0.36}
     for y, row in enumerate(shown):
         for band in _joined(row.bands, felt.seconds):
             running = min(band.at + band.waited_ms / 1000, band.end)
-            edge: dict[str, Any] = {"edgecolor": GREY, "lw": 0.8, "height": 0.62}
-            axes.barh(y, running - band.at, left=band.at, facecolor="white", ls=(0, (2, 1.5)), **edge)
-            axes.barh(
-                y, band.end - running, left=running, facecolor=PALE, hatch="//////" if band.failed else None, **edge
-            )
-            axes.plot([band.end, band.until], [y + 0.42] * 2, color=GREY, lw=1, solid_capstyle="butt")
-        start, end = row.bands[0].at, row.bands[-1].end
-        before, after = int(start * letters) - 1, int((felt.seconds - end) * letters) - 1
-        whole = len(f"{row.sql}  {row.remarks}")
-        if after >= min(whole, before):
-            x, side, room = end + 1.2 / letters, "left", after
-        else:
-            x, side, room = start - 1 / letters, "right", before
-        if room < min(whole, len(row.remarks) + 16):  # no place beside the bars for what the statement is
-            x, side, room = start + 1 / letters, "left", int((felt.seconds - start) * letters) - 2
+            axes.barh(y + 0.18, running - band.at, left=band.at, facecolor="white", ls=(0, (2, 1.5)), **edge)
+            hatch = HATCH if band.failed else None
+            axes.barh(y + 0.18, band.end - running, left=running, facecolor=PALE, hatch=hatch, **edge)
+            axes.plot([band.end, band.until], [y + 0.44] * 2, color=GREY, lw=1, solid_capstyle="butt")
+        room = int((WIDTH - LEFT - RIGHT) / LETTER) - 1
         text = f"{_short(row.sql, room - len(row.remarks) - 2)}  {row.remarks}"
-        axes.text(x, y, text, ha=side, va="center_baseline", family="DejaVu Sans Mono", color=INK, path_effects=halo)
+        # It begins where the first bar does, or as far before that as it needs.
+        x = min(row.bands[0].at / felt.seconds, 1 - (len(text) + 1) / (room + 1))
+        axes.text(
+            max(x, 0.5 / room),
+            y - 0.22,
+            text,
+            transform=axes.get_yaxis_transform(),
+            va="center_baseline",
+            family="DejaVu Sans Mono",
+            color=INK,
+        )
 
 
 def _errors(axes: Axes, felt: Felt) -> None:
     shown = felt.refusals[:ROWS]
     names = [" ".join(filter(None, [refusal.app and refusal.app[:6], refusal.sqlstate])) for refusal in shown]
-    _rows(axes, names, len(shown))
+    _rows(axes, names, len(shown), ERROR)
     _shade(axes, felt)
     for y, refusal in enumerate(shown):
         axes.text(1.01, y, f"×{refusal.times:,}", transform=axes.get_yaxis_transform(), va="center_baseline", color=INK)
@@ -278,7 +303,9 @@ def _latency(axes: Axes, felt: Felt) -> None:
     worst = max((sample.ms for sample in felt.samples), default=0.0)
     ticks = [tick for tick in SCALE if tick <= 10_000 or tick <= 10 * worst]
     axes.set_yscale("log")
-    axes.set_ylim(0.8 * LEAST, ticks[-1])
+    axes.set_ylim(0.8 * LEAST, HEADROOM * ticks[-1])
+    axes.set_ylabel("time of a statement (log scale)", color=GREY)
+    axes.yaxis.set_label_coords(-0.72 / (WIDTH - LEFT - RIGHT), 0.5)
     axes.set_yticks(ticks, [SCALE[tick] for tick in ticks])
     axes.set_yticks([], minor=True)
     axes.grid(axis="y", color="#E4E4E4", lw=0.6)
@@ -288,13 +315,21 @@ def _latency(axes: Axes, felt: Felt) -> None:
     axes.spines["bottom"].set(visible=True, color=GREY, lw=0.8)
     _shade(axes, felt)
     for kind, app in dict.fromkeys(felt.sessions.values()):
-        look, above = _look(felt, kind, app), 3 if kind == "read" else 2
-        refused = {"marker": "x", "s": 9, "lw": 0.8, "color": COLOURS[kind]}
-        for failed in (True, False):
-            samples = [s for s in felt.samples if (s.kind, s.app, s.error is not None) == (kind, app, failed)]
+        crossed = {"s": 9, "lw": 0.8, "color": COLOURS[kind]}
+        looks = {
+            "answer": _look(felt, kind, app),
+            "error": {"marker": "x", **crossed},
+            "none": {"marker": "+", **crossed},
+        }
+        for outcome, look in looks.items():
+            samples = [s for s in felt.samples if (s.kind, s.app, _outcome(s)) == (kind, app, outcome)]
             latencies = [max(sample.ms, LEAST) for sample in samples]
-            axes.scatter([s.at for s in samples], latencies, zorder=above, **(refused if failed else look))
+            axes.scatter([s.at for s in samples], latencies, zorder=ABOVE[kind], **look)
     _tell_worst(axes, felt)
+
+
+def _outcome(sample: Sample) -> str:
+    return "none" if not sample.answered else "error" if sample.error else "answer"
 
 
 def _look(felt: Felt, kind: str, app: str | None) -> dict[str, Any]:
@@ -322,14 +357,21 @@ def _keys(felt: Felt) -> list[list[Artist]]:
             [], [], ls="", marker=look["marker"], markerfacecolor=look["facecolor"], label=look["label"], **edge
         )
 
+    def crossed(marker: str, label: str) -> Line2D:
+        return Line2D([], [], ls="", marker=marker, markersize=4, markeredgewidth=0.8, color=INK, label=label)
+
     markers: list[Artist] = [marker(*session) for session in dict.fromkeys(felt.sessions.values())]
-    rest: list[Artist] = []
     if felt.refusals:
-        rest.append(Line2D([], [], ls="", marker="x", markersize=4, markeredgewidth=0.8, color=INK, label="error"))
+        markers.append(crossed("x", "error"))
+    if any(not sample.answered for sample in felt.samples):
+        markers.append(crossed("+", "still waiting at the end"))
+    rest: list[Artist] = []
     if felt.bands:
         rest.append(Patch(facecolor=PALE, edgecolor=GREY, lw=0.8, label="a statement of the migration"))
     if any(band.waited_ms >= 1 for band in felt.bands):
         rest.append(Patch(facecolor="white", edgecolor=GREY, lw=0.8, ls=(0, (2, 1.5)), label="it waits for a lock"))
+    if any(band.failed for band in felt.bands):
+        rest.append(Patch(facecolor=PALE, edgecolor=GREY, lw=0.8, hatch=HATCH, label="it fails"))
     if any(band.until - band.end > 0.002 for band in felt.bands):
         rest.append(Line2D([], [], color=GREY, lw=1, label="its transaction is still open"))
     return [*(markers[index : index + 6] for index in range(0, len(markers), 6)), *([rest] if rest else [])]
@@ -346,21 +388,21 @@ def _tell_worst(axes: Axes, felt: Felt) -> None:
         late = sample.at > 0.85 * felt.seconds
         close = told and abs(told.at - sample.at) < 0.2 * felt.seconds and sample.ms < 3 * told.ms
         axes.annotate(
-            f"{sample.kind} {_ms(sample.ms)}",
+            f"{sample.kind} {_ms(sample.ms)}{'' if sample.answered else ', still waiting'}",
             (sample.at, sample.ms),
             xytext=(-5 if late else 5, 15 if close else 5),
             textcoords="offset points",
             ha="right" if late else "left",
             weight="bold",
-            color=COLOURS[sample.kind],
+            color=LETTERS[sample.kind],
             zorder=5,
             path_effects=[withStroke(linewidth=2.5, foreground="white")],
         )
         told = sample
 
 
-def _rows(axes: Axes, names: list[str], count: int) -> None:
-    axes.set_ylim(count - 0.5 + GAP / ROW, -0.5 - GAP / ROW)
+def _rows(axes: Axes, names: list[str], count: int, tall: float) -> None:
+    axes.set_ylim(count - 0.5 + GAP / tall, -0.5 - GAP / tall)
     axes.set_facecolor("#F6F6F6")
     axes.set_yticks(range(len(names)), names, family="DejaVu Sans Mono", color=INK)
 

@@ -7,6 +7,7 @@ from html import escape
 from typing import Any
 
 from migration_xray.errors import UserError
+from migration_xray.markup import table
 from migration_xray.trace import NOTEWORTHY, Held, Trace, worst_first
 from migration_xray.words import bare, listed, megabytes, milliseconds
 
@@ -35,15 +36,8 @@ class Comparison:
         return "\n".join(" | ".join(line) for line in lines)
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        style = "text-align: left; vertical-align: top; padding: 4px 16px 4px 0"
-        head = "".join(f'<th style="{style}">{escape(way)}</th>' for way in ["", *self.ways])
-        body = "".join(
-            f'<tr><th style="{style}">{escape(name)}</th>'
-            + "".join(f'<td style="{style}">{escape(cell)}</td>' for cell in cells)
-            + "</tr>"
-            for name, cells in self.rows
-        )
-        return {"text/plain": str(self), "text/html": f"<table><tr>{head}</tr>{body}</table>"}
+        rows = [list(map(escape, (name, *cells))) for name, cells in self.rows]
+        return {"text/plain": str(self), "text/html": table(["", *self.ways], rows, named=True)}
 
 
 def _traces(felt: list[Felt]) -> list[Trace]:

@@ -20,6 +20,7 @@ NOUNS = {"read": "reader", "write": "writer", "insert": "inserter"}  # what a se
 class Sample(NamedTuple):
     """A statement of the application: ``at`` in seconds since the traffic began, ``ms`` until it was answered.
 
+    Where it was not ``answered``, ``ms`` is how long it had been waiting when the traffic was given up.
     ``kind`` is "read", "write" or "insert"; ``app`` the application's version, None where it was derived from the table.
     ``error`` is the SQLSTATE of the refusal that answered it, ``message`` PostgreSQL's sentence; else None.
     """
@@ -31,6 +32,7 @@ class Sample(NamedTuple):
     ms: float
     error: str | None
     message: str | None
+    answered: bool = True
 
 
 class Band(NamedTuple):
@@ -68,9 +70,9 @@ class Refusal(NamedTuple):
 class Felt:
     """What the application felt.
 
-    ``sessions`` are the names, as in pg_stat_activity's application_name, with each one's kind and version;
-    ``traces`` are what x-ray saw meanwhile; ``waiting`` those sessions that still waited for an answer when they were given up; ``left`` is why rows that the traffic had
-    inserted could not be deleted, or None.
+    ``sessions`` are the names, as in pg_stat_activity's application_name, with each one's kind and version; ``traces``
+    are what x-ray saw meanwhile; ``waiting`` are the sessions that were given up while they still waited for an answer;
+    ``left`` is why rows that the traffic had inserted could not be deleted, or None.
     """
 
     table: str
@@ -106,7 +108,8 @@ class Felt:
     @property
     def achieved(self) -> float:
         """The part of the timetable that was kept: 1.0, or less where sessions still waited or lagged behind in the end."""
-        return len(self.samples) / (self.rate * self.seconds * len(self.sessions))
+        answered = sum(sample.answered for sample in self.samples)
+        return answered / (self.rate * self.seconds * len(self.sessions))
 
     def times(self, *kinds: str) -> list[float]:
         """The milliseconds of every statement of these kinds."""

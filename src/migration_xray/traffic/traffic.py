@@ -40,7 +40,7 @@ RATE = 50  # statements a second of each session
 READERS, WRITERS = 4, 2
 MOST = 20  # sessions of a kind; a server has a hundred for everybody
 LEAD, TAIL = 0.3, 0.5  # seconds of traffic before and after what it is about
-PATIENCE = 2.0  # seconds that a statement may go on waiting when the traffic ends
+PATIENCE = 2.0  # seconds that a statement may go on waiting after the end, be it one of a backlog
 
 # What to do about PostgreSQL's refusals, by SQLSTATE. https://www.postgresql.org/docs/18/errcodes-appendix.html
 MENDS = {
@@ -186,9 +186,9 @@ class Traffic:
     def _felt(self, told: dict[str, Any], seconds: float) -> None:
         global _last
         samples = [
-            Sample(at, name, kind, app, ms, error, message)
+            Sample(at, name, kind, app, ms, error, message, answered)
             for (name, (kind, app)), felt in zip(self.sessions.items(), told["samples"], strict=True)
-            for at, ms, error, message in felt
+            for at, ms, error, message, answered in felt
         ]
         self.felt = _last = Felt(
             self.table,
