@@ -19,6 +19,7 @@ from migration_xray.errors import UserError
 
 # A workshop should not begin with questions: no news prompt, no look for updates. The glossary is there to be read.
 # What is typed is in the file after seconds, not after two minutes. File names get the room of the column beside them.
+# A line of code that is wider than its cell wraps, as it does in every other editor of JupyterLab's.
 SETTINGS = {
     "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
     "@jupyterlab/docmanager-extension:plugin": {
@@ -26,8 +27,10 @@ SETTINGS = {
         "autosaveInterval": 10,
     },
     "@jupyterlab/filebrowser-extension:browser": {"showLastModifiedColumn": False},
+    "@jupyterlab/notebook-extension:tracker": {"codeCellConfig": {"lineNumbers": False, "lineWrap": True}},
 }
 SERVING = "serving.json"  # on which PostgreSQL the folder is or was served
+STYLE = Path(__file__).with_name("custom")  # the folder of custom.css
 UNDER_WAY = 180  # seconds that another start may take until it serves; a first one in Docker fetches its image
 
 
@@ -86,6 +89,7 @@ def _serve(workspace: Workspace, arguments: list[str]) -> int:
 
     # A default page, not a file to open: it holds without a browser too, as in Docker.
     ours = ["--LabApp.default_url=/lab/tree/00_start_here.ipynb", f"--ServerApp.root_dir={workspace.path}"]
+    ours += ["--LabApp.custom_css=True", f"--ServerApp.static_custom_path={STYLE}"]
     ours.append(f"--ServerApp.identity_provider_class={OwnPages.__module__}.{OwnPages.__qualname__}")
     if not any("allow_remote_access" in argument for argument in arguments):
         # With --ip=0.0.0.0, as in a container, Jupyter accepts any Host, and a site can let its name lead to 127.0.0.1.
