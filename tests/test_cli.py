@@ -15,8 +15,8 @@ import psutil
 import pytest
 
 from migration_lab.cli import main
-from migration_lab.course import lesson
-from migration_lab.course.manifest import find, find_exercise, find_lesson
+from migration_lab.course import Grade, Outcome, Progress, lesson
+from migration_lab.course.manifest import exercises, find, find_exercise, find_lesson, lessons
 
 EXERCISE = find_exercise("first_step")
 ANSWER = "migrations/versions/0004_city.py"
@@ -150,6 +150,35 @@ def test_schema_outside_of_a_lesson_says_how_to_get_into_one(terminal):
     assert terminal("schema") == (1, "", "No lesson is open in this terminal. `lab open NUMBER` opens one.")
 
 
+def test_next_opens_what_progress_says_is_next(terminal, shell, workspace):
+    """A lesson with its notebook's name; then, as it was opened, its exercise with the file to edit."""
+    assert shell("%progress").text.splitlines()[-2].endswith("Next: lesson 00, Start here.")
+    status, said, _ = terminal("next")
+    assert status == 0
+    assert said.splitlines()[-2:] == [f"Project   {workspace.project('lesson_00')}", "Notebook  00_start_here.ipynb"]
+
+    assert shell("%progress").text.splitlines()[-2].endswith("Next: %check first_step, in lesson 00.")
+    status, said, _ = terminal("next")
+    assert status == 0
+    assert said.splitlines()[1:2] == [f"Database  exercise_first_step_{workspace.tag}"]
+    assert said.splitlines()[-4:] == [
+        f"Project   {workspace.project('exercise_first_step')}",
+        f"Task      {EXERCISE.title}, in 00_start_here.ipynb",
+        f"Edit      {ANSWER}",
+        "`lab watch first_step` checks it each time that you save.",
+    ]
+
+
+def test_when_all_is_done_next_says_so(terminal, workspace):
+    progress = Progress(workspace)
+    for lesson_ in lessons().values():
+        progress.opened(lesson_)
+    for exercise in exercises().values():
+        progress.graded(Grade(exercise, Outcome.PASSED, "…"))
+    assert terminal("next") == (0, "All lessons were opened, and all exercises are passed.", "")
+    assert terminal("watch") == (1, "", "All exercises are passed. To work at one again, name it.")
+
+
 # What people type
 
 
@@ -210,7 +239,21 @@ def test_a_wrong_command_line_shows_how_it_goes(terminal, arguments, sentence):
 def test_help_says_what_each_verb_does(terminal):
     status, said, _ = terminal("--help")
     assert status == 0
-    for verb in ("start", "open", "reset", "check", "hint", "solution", "schema", "progress", "doctor", "stop"):
+    for verb in (
+        "start",
+        "open",
+        "reset",
+        "back",
+        "next",
+        "watch",
+        "check",
+        "hint",
+        "solution",
+        "schema",
+        "progress",
+        "doctor",
+        "stop",
+    ):
         assert re.search(rf"^    {verb} +\w", said, re.M), verb
 
 
@@ -344,11 +387,12 @@ def test_ctrl_c_ends_without_a_traceback(lab, here, workspace):
 
 
 @on_posix
-def test_open_in_a_terminal_is_a_shell_in_the_project(here, workspace):
+@pytest.mark.parametrize("verb", ["open 00", "next"])
+def test_open_in_a_terminal_is_a_shell_in_the_project(here, workspace, verb):
     """alembic, psql and lab mean the lesson there; `exit` leads back."""
     master, slave = os.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-m", "migration_lab", "open", "00"],
+        [sys.executable, "-m", "migration_lab", *verb.split()],
         env=os.environ | {name: str(value) for name, value in here.items()} | {"SHELL": "/bin/sh"},
         stdin=slave,
         stdout=subprocess.PIPE,

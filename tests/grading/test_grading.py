@@ -827,6 +827,32 @@ def test_an_answer_cell_saves_what_was_written_elsewhere(workspace, target):
     assert target.read_text(encoding="utf-8") == "by the cell\n"
 
 
+def test_an_answer_cell_saves_a_later_answer_before_it_goes_back(workspace, target):
+    """The browser was killed, the notebook on the disk has the starter again, and its cell wrote that over the pass."""
+    starter = (EXERCISE.folder / "starter" / FILE).read_text(encoding="utf-8")
+    for text in (starter, "older\n", "the one that passed\n"):
+        assert written(workspace, text) == f"Written to projects/{EXERCISE.place}/{FILE}"
+    for text in (starter, "the one that passed\n", "older\n", starter):
+        before = target.read_text(encoding="utf-8")
+        said = written(workspace, text)
+        assert target.read_text(encoding="utf-8") == text
+        saved = {path.name: path.read_text(encoding="utf-8") for path in workspace.path.glob("backups/*")}
+        if before == starter:
+            assert "saved" not in said
+        else:
+            assert saved[said.split("backups/")[1]] == before
+    assert sorted(saved.values()) == ["older\n", "the one that passed\n"]
+
+
+def test_an_answer_cell_reads_an_older_labs_record(workspace, target):
+    """It had the digest of the latest answer alone."""
+    written(workspace, "one")
+    answers_of_today = workspace.read_json("answers.json", {})
+    workspace.write_json("answers.json", {file: digests[-1] for file, digests in answers_of_today.items()})
+    assert written(workspace, "two") == f"Written to projects/{EXERCISE.place}/{FILE}"
+    assert "saved as backups/" in written(workspace, "one")
+
+
 def test_an_answer_cell_saves_though_its_record_is_lost(workspace, target):
     """Without it nobody knows whose text that is, so it is the learner's."""
     written(workspace, "by the cell")
