@@ -267,6 +267,34 @@ BEYOND = """panel => [...panel.querySelectorAll(".jp-OutputArea-output, .jp-Mark
     .flatMap(output => [output, ...output.querySelectorAll("pre, table, div")])
     .filter(each => each.scrollWidth > each.clientWidth + 1).map(each => each.textContent.slice(0, 80))"""
 
+# For each output: its first line, and the colour of its ground. The test above measures the contrast.
+GROUNDS = """cell => [...cell.querySelectorAll(".jp-OutputArea-output")].map(output => {
+    let node = output.querySelector("pre");
+    while (getComputedStyle(node).backgroundColor == "rgba(0, 0, 0, 0)") node = node.parentElement;
+    return [output.innerText.trim().split("\\n")[0], getComputedStyle(node).backgroundColor];
+})"""
+
+
+def test_errors_look_alike_whichever_magic_met_them(opened):
+    """%sql's stood there like any output, and were taken for one; those of %session and %alembic were on red."""
+    lesson = opened("00")
+    cells = [lesson.cell("%lesson 00")]
+    cells[0].run()
+    for source in ("print('a result')\n%sql SELEC 1", "%session other SELEC 1", "%alembic upgrade no", "%check 00"):
+        cells.append(lesson.add_below(cells[-1], source))
+        cells[-1].run()
+    reds = []
+    for theme in ("Light", "Dark"):
+        lesson.in_theme(theme)
+        shown = [pair for cell in cells[1:] for pair in cell.locator.evaluate(GROUNDS)]
+        plain = {ground for line, ground in shown if line == "a result" or line.startswith("INFO")}
+        failed = [(line, ground) for line, ground in shown if line != "a result" and not line.startswith("INFO")]
+        assert [line[:6] for line, _ in failed] == ["Syntax", "Syntax", "FAILED", "00 is "]
+        reds.append({ground for _, ground in failed})
+        assert len(reds[-1]) == 1 and not reds[-1] & plain, shown
+    lesson.in_theme("Light")
+    assert reds[0] != reds[1]
+
 
 def test_tables_and_texts_stay_inside_the_page(played):
     """What sticks out on the right is read by nobody."""
