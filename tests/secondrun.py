@@ -14,8 +14,8 @@ from nbformat import NotebookNode
 from nbval.plugin import IPyNbCell, IPyNbFile
 from tests.course import template
 
-from migration_lab.course.lesson import database_name
 from migration_lab.course.manifest import Exercise, Lesson, find_exercise, find_lesson
+from migration_lab.learner.lesson import database_name
 from migration_lab.pictures import Schema, Table, diff, snapshot
 from migration_lab.server import server
 from migration_lab.workspace import Workspace

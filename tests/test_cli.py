@@ -15,8 +15,8 @@ import psutil
 import pytest
 
 from migration_lab.cli import main
-from migration_lab.course import Grade, Outcome, Progress, lesson
 from migration_lab.course.manifest import exercises, find, find_exercise, find_lesson, lessons
+from migration_lab.learner import Grade, Outcome, Progress, lesson
 
 EXERCISE = find_exercise("first_step")
 ANSWER = "migrations/versions/0004_city.py"

@@ -22,7 +22,8 @@ from migration_xray.output import printing
 from migration_xray.words import listed
 
 if TYPE_CHECKING:
-    from migration_lab.course import Exercise, Lesson, Opened
+    from migration_lab.course import Exercise, Lesson
+    from migration_lab.learner import Opened
     from migration_lab.workspace import Workspace
 
 Verb = Callable[[argparse.Namespace, list[str]], int | None]
@@ -187,28 +188,32 @@ def start(options: argparse.Namespace, rest: list[str]) -> int:
 
 def open_(options: argparse.Namespace, rest: list[str]) -> None:
     """open a lesson or an exercise, and a shell in its project where this is a terminal"""
-    from migration_lab.course import find, open_place
+    from migration_lab.course import find
+    from migration_lab.learner import open_place
 
     _enter(open_place(find(options.words)))
 
 
 def reset(options: argparse.Namespace, rest: list[str]) -> None:
     """put a lesson or an exercise back to its start; what was there is kept until the next reset"""
-    from migration_lab.course import find, open_place
+    from migration_lab.course import find
+    from migration_lab.learner import open_place
 
     _enter(open_place(find(options.words), reset=True))
 
 
 def back(options: argparse.Namespace, rest: list[str]) -> None:
     """go back to the database and the files that the last reset replaced; once more, and you are where you were"""
-    from migration_lab.course import find, go_back
+    from migration_lab.course import find
+    from migration_lab.learner import go_back
 
     _enter(go_back(find(options.words)))
 
 
 def next_(options: argparse.Namespace, rest: list[str]) -> None:
     """open what is next, as lab open does: a lesson that you have not opened, or an exercise that you have not passed"""
-    from migration_lab.course import Lesson, Progress, lessons, open_place, upcoming
+    from migration_lab.course import Lesson, lessons
+    from migration_lab.learner import Progress, open_place, upcoming
     from migration_lab.workspace import Workspace
 
     place = upcoming(Progress(Workspace()))
@@ -226,7 +231,8 @@ def watch(options: argparse.Namespace, rest: list[str]) -> None:
     from datetime import datetime
 
     from migration_lab import grading
-    from migration_lab.course import Progress, exercise_at_hand, find_exercise, lay_files
+    from migration_lab.course import find_exercise
+    from migration_lab.learner import Progress, exercise_at_hand, lay_files
     from migration_lab.runner import Runner
     from migration_lab.workspace import Workspace
 
@@ -268,7 +274,8 @@ def check(options: argparse.Namespace, rest: list[str]) -> int:
     if options.json:
         raise UserError("--json is for folders: lab check EXERCISE --answer DIR --json")
     from migration_lab import grading
-    from migration_lab.course import Progress, files_to_edit, find_exercise, shown
+    from migration_lab.course import find_exercise
+    from migration_lab.learner import Progress, files_to_edit, shown
     from migration_lab.workspace import Workspace
 
     workspace = Workspace()
@@ -309,7 +316,8 @@ def _check_answers(words: list[str], folders: list[str], as_json: bool) -> int:
 
 def hint(options: argparse.Namespace, rest: list[str]) -> None:
     """show the next hint of an exercise"""
-    from migration_lab.course import Progress, find_exercise
+    from migration_lab.course import find_exercise
+    from migration_lab.learner import Progress
     from migration_lab.workspace import Workspace
 
     exercise = find_exercise(options.words)
@@ -320,7 +328,8 @@ def hint(options: argparse.Namespace, rest: list[str]) -> None:
 def solution(options: argparse.Namespace, rest: list[str]) -> None:
     """show an exercise's solution and why, after a pass or three honest tries; after a pass, your answer beside it"""
     from migration_lab import grading
-    from migration_lab.course import find_exercise, solution
+    from migration_lab.course import find_exercise
+    from migration_lab.learner import solution
     from migration_lab.workspace import Workspace
 
     exercise, workspace = find_exercise(options.words), Workspace()
@@ -333,7 +342,8 @@ def solution(options: argparse.Namespace, rest: list[str]) -> None:
 
 def golf(options: argparse.Namespace, rest: list[str]) -> None:
     """rank your answers to an exercise that passed by what they cost the server"""
-    from migration_lab.course import find_exercise, golf
+    from migration_lab.course import find_exercise
+    from migration_lab.learner import golf
     from migration_lab.workspace import Workspace
 
     print(golf(find_exercise(options.words), Workspace()))
@@ -348,7 +358,7 @@ def schema(options: argparse.Namespace, rest: list[str]) -> None:
 
 def revisions(options: argparse.Namespace, rest: list[str]) -> None:
     """draw the revisions of the place that is open, and where its database stands"""
-    from migration_lab.course import naming_reset
+    from migration_lab.learner import naming_reset
     from migration_lab.pictures import revision_graph
 
     place = _place()
@@ -363,7 +373,7 @@ def xray(options: argparse.Namespace, rest: list[str]) -> None:
     try:
         migration_xray.cli.xray(options, rest)
     except UserError as error:
-        from migration_lab.course import naming_reset
+        from migration_lab.learner import naming_reset
         from migration_lab.workspace import Workspace
 
         place = _open_in_terminal()
@@ -383,7 +393,7 @@ def locks(options: argparse.Namespace, rest: list[str]) -> None:
 
 def progress(options: argparse.Namespace, rest: list[str]) -> None:
     """show what is done and what is next, and write what was learned into a page to keep"""
-    from migration_lab.course import Progress, keep, report
+    from migration_lab.learner import Progress, keep, report
     from migration_lab.workspace import Workspace
 
     progress = Progress(Workspace())
@@ -467,7 +477,7 @@ def _open_in_terminal() -> Lesson | Exercise | None:
 
 
 def _place() -> Opened:
-    from migration_lab.course import open_place
+    from migration_lab.learner import open_place
 
     place = _open_in_terminal()
     if place is None:
@@ -476,7 +486,8 @@ def _place() -> Opened:
 
 
 def _enter(opened: Opened, *more: str) -> None:
-    from migration_lab.course import Lesson, Progress
+    from migration_lab.course import Lesson
+    from migration_lab.learner import Progress
 
     if isinstance(opened.place, Lesson):
         Progress(opened.workspace).opened(opened.place)

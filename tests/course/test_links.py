@@ -16,9 +16,9 @@ from urllib.parse import unquote, urlsplit
 import nbformat
 import pytest
 
-from migration_lab.course import refresh_notebooks
 from migration_lab.course.manifest import Lesson, lessons
 from migration_lab.course.prediction import predictions
+from migration_lab.learner import refresh_notebooks
 from migration_lab.paths import NOTEBOOKS, ROOT
 from migration_lab.workspace import Workspace
 

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 from tests.waiting import wait_until
 
-from migration_lab.course import Outcome, find_exercise
+from migration_lab.course import find_exercise
 from migration_lab.grading import batch
+from migration_lab.learner import Outcome
 from migration_lab.runner import forked
 from migration_lab.workspace import Workspace
 from migration_xray.errors import UserError

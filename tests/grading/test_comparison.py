@@ -8,10 +8,10 @@ import threading
 import pytest
 
 from migration_lab import grading
-from migration_lab.course import Progress, golf, passes
 from migration_lab.course.manifest import find_exercise
 from migration_lab.course.starter import lay_answer, solution_of
 from migration_lab.grading import Outcome, compare, grader
+from migration_lab.learner import Progress, golf, passes
 from migration_xray.costs import MEASURES
 from migration_xray.errors import UserError
 

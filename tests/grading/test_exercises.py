@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from migration_lab.course import Grade
-from migration_lab.course.grade import Outcome
 from migration_lab.course.manifest import Exercise, exercises, lessons
 from migration_lab.grading import batch
+from migration_lab.learner import Grade
+from migration_lab.learner.grade import Outcome
 from migration_lab.paths import NOTEBOOKS
 from migration_lab.server import Server
 from migration_xray.errors import UserError

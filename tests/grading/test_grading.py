@@ -27,13 +27,13 @@ import pytest
 from tests.waiting import wait_until
 
 from migration_lab.author.refresh import new_learner
-from migration_lab.course import answers, lesson
-from migration_lab.course.grade import Grade, Outcome
 from migration_lab.course.manifest import find_exercise
-from migration_lab.course.progress import Progress, report
 from migration_lab.files import content_digest, files_in
 from migration_lab.grading import graded, outage, scratch
 from migration_lab.grading import grader as grading
+from migration_lab.learner import answers, lesson
+from migration_lab.learner.grade import Grade, Outcome
+from migration_lab.learner.progress import Progress, report
 from migration_lab.pictures import snapshot
 from migration_lab.runner import Runner, forked
 from migration_lab.server import startstate

@@ -12,9 +12,10 @@ import pytest
 from tests.waiting import wait_until
 
 from migration_lab.author.refresh import new_learner
-from migration_lab.course import Progress, exercise_at_hand, find_exercise, find_lesson
-from migration_lab.course.grade import Grade, Outcome
+from migration_lab.course import find_exercise, find_lesson
 from migration_lab.course.manifest import exercises
+from migration_lab.learner import Progress, exercise_at_hand
+from migration_lab.learner.grade import Grade, Outcome
 from migration_lab.paths import NOTEBOOKS
 from migration_lab.server import Embedded, as_url
 from migration_lab.workspace import Workspace

@@ -13,9 +13,10 @@ import pytest
 from tests.notebook.learner import Learner
 from tests.notebook.test_kernel import GOES_ON, learner  # noqa: F401 - a fixture
 
-from migration_lab.course import cells, prediction, report
+from migration_lab.course import cells, prediction
 from migration_lab.course.manifest import lessons
-from migration_lab.course.progress import Progress
+from migration_lab.learner import report
+from migration_lab.learner.progress import Progress
 from migration_lab.notebook.guesses import compared
 from migration_xray.errors import UserError
 

@@ -19,8 +19,8 @@ import psycopg
 import pytest
 from tests.waiting import wait_until
 
-from migration_lab.course import lesson
 from migration_lab.course.manifest import find_lesson
+from migration_lab.learner import lesson
 from migration_lab.notebook import sessions
 from migration_lab.notebook.sessions import Sessions, split
 from migration_lab.server import startstate

@@ -12,8 +12,8 @@ from xml.etree import ElementTree
 import pytest
 
 from migration_lab.cli import main
-from migration_lab.course import lesson
 from migration_lab.course.manifest import find_lesson
+from migration_lab.learner import lesson
 from migration_lab.pictures.revisions import EMPTY, Graph, Revision, revision_graph
 from migration_xray.errors import UserError
 

@@ -21,10 +21,10 @@ import pytest
 from tests.waiting import wait_until
 
 from migration_lab import doctor
-from migration_lab.course import lesson
-from migration_lab.course.grade import Outcome
 from migration_lab.course.manifest import exercises, lessons
 from migration_lab.grading import grader as grading
+from migration_lab.learner import lesson
+from migration_lab.learner.grade import Outcome
 from migration_lab.paths import ROOT
 from migration_lab.server import compose
 from migration_lab.server.embedded import free_port

@@ -33,9 +33,9 @@ from tests.waiting import wait_until
 
 from migration_lab.author.refresh import execute
 from migration_lab.cli import main
-from migration_lab.course import refresh_notebooks
 from migration_lab.course.manifest import find_exercise, find_lesson
-from migration_lab.course.progress import Progress
+from migration_lab.learner import refresh_notebooks
+from migration_lab.learner.progress import Progress
 from migration_lab.paths import NOTEBOOKS, ROOT
 from migration_lab.server import connect, startstate
 from migration_lab.server.embedded import Embedded
@@ -47,7 +47,7 @@ on_posix = pytest.mark.skipif(os.name == "nt", reason="kills, or deletes open fi
 
 MIGRATION = """
 from alembic import op
-from migration_lab.course import refresh_notebooks
+from migration_lab.learner import (refresh_notebooks)
 
 revision = "0004_mine"
 down_revision = "0003_orders"

@@ -21,10 +21,10 @@ import psycopg
 import pytest
 from sqlalchemy import URL
 
-from migration_lab.course import lesson
-from migration_lab.course.grade import Outcome
 from migration_lab.course.manifest import exercises, find_lesson
 from migration_lab.grading import grader as grading
+from migration_lab.learner import lesson
+from migration_lab.learner.grade import Outcome
 from migration_lab.server import connect, programs, startstate
 from migration_lab.server import embedded as engine
 from migration_lab.server.embedded import Embedded, free_port

@@ -16,8 +16,8 @@ import psycopg
 import pytest
 
 from migration_lab.cli import main
-from migration_lab.course import open_place
 from migration_lab.course.manifest import find_lesson
+from migration_lab.learner import open_place
 from migration_xray.locks.modes import MODES
 from migration_xray.locks.tree import NOBODY, Backend, LockTree, Wait, in_names, lock_tree
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-from migration_lab.files import files_in
+from migration_lab.files import copy_into, files_in, write_whole
+from migration_lab.server import startstate
 
-from .lesson import lay_start
-from .manifest import Exercise
+from .manifest import Exercise, Lesson
 
 DELETED = "delete.txt"  # in the folder of an answer: names the starter's files that the answer has removed
 
@@ -62,3 +63,24 @@ def texts(exercise: Exercise, answer: Answer) -> dict[str, str]:
     """The text files of an exercise's project under an answer: path → text."""
     files = {name: content for name, content in (starting(exercise) | dict(answer)).items() if content is not None}
     return {name: content.decode("utf-8", errors="replace") for name, content in files.items()}
+
+
+def lay_start(folder: Path, place: Lesson | Exercise) -> None:
+    """Fill a folder with the files that a lesson or an exercise begins with."""
+    if isinstance(place, Exercise):
+        startstate.lay_project(folder, place.start, place.project)
+        copy_into(folder, place.folder / "starter")
+    elif place.project:
+        startstate.lay_project(folder, place.start)
+        if not place.quiet:
+            _log_all(folder / "alembic.ini")
+    else:
+        folder.mkdir(exist_ok=True)
+
+
+def _log_all(ini: Path) -> None:
+    """Make alembic.ini log the two lines about Alembic's context too, as the one that `alembic init` writes does."""
+    text = ini.read_text(encoding="utf-8")
+    write_whole(
+        ini, re.sub(r"# Before each command, .*?(?=^args = )", "class = StreamHandler\n", text, flags=re.M | re.S)
+    )

@@ -1,6 +1,6 @@
 """Grading by the state of a real database. An exercise's ``check.py`` finds here all that it may use."""
 
-from migration_lab.course import Grade, Outcome
+from migration_lab.learner import Grade, Outcome
 from migration_lab.pictures import Table, diff, snapshot
 from migration_xray.errors import AlembicError
 from migration_xray.trace import Lock, Trace, Transaction

@@ -9,9 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from migration_lab.course import DELETED, Exercise, Grade, Outcome, find_exercise, lay_start, shown, starting
+from migration_lab.course import DELETED, Exercise, find_exercise, lay_start, starting
 from migration_lab.errors import in_words
 from migration_lab.files import IGNORED
+from migration_lab.learner import Grade, Outcome, shown
 from migration_lab.runner import Runner, Stopped
 from migration_lab.server import Server, server
 from migration_xray.errors import UserError

@@ -8,18 +8,8 @@ from functools import partial
 from html import escape
 from typing import Any
 
-from migration_lab.course import (
-    Answer,
-    Exercise,
-    Progress,
-    aligned,
-    answer_in,
-    latest_pass,
-    passes,
-    solution_of,
-    table,
-    texts,
-)
+from migration_lab.course import Answer, Exercise, aligned, answer_in, solution_of, table, texts
+from migration_lab.learner import Progress, latest_pass, passes
 from migration_lab.runner import Runner
 from migration_lab.workspace import Workspace
 from migration_xray.costs import MEASURES, Costs

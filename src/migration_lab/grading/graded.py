@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from migration_lab.course import versions_seen
+from migration_lab.learner import versions_seen
 from migration_lab.pictures import snapshot
 from migration_lab.runner import Runner, Stopped
 from migration_lab.server import Server, environment

@@ -16,9 +16,10 @@ from types import ModuleType
 
 import psycopg
 
-from migration_lab.course import Exercise, Grade, Outcome, answer_in, naming_reset
+from migration_lab.course import Exercise, answer_in
 from migration_lab.errors import in_words
 from migration_lab.files import IGNORED
+from migration_lab.learner import Grade, Outcome, naming_reset
 from migration_lab.pictures import diff
 from migration_lab.runner import Runner, Stopped
 from migration_lab.server import Server, server

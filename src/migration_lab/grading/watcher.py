@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from migration_lab.course import Exercise, Grade, Progress
+from migration_lab.course import Exercise
+from migration_lab.learner import Grade, Progress
 from migration_lab.workspace import Workspace
 
 from .grader import check

@@ -107,7 +107,7 @@ def _serve(workspace: Workspace, arguments: list[str]) -> int:
 
 def prepare(workspace: Workspace) -> None:
     """Get ready for a JupyterLab: write the notebooks and its defaults, and put the programs on the PATH."""
-    from migration_lab.course import refresh_notebooks
+    from migration_lab.learner import refresh_notebooks
     from migration_lab.server import search_path
 
     os.environ["LAB_WORK"] = str(workspace.path)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from IPython.core.interactiveshell import ExecutionInfo, InteractiveShell
 
-from migration_lab.course import Lesson, Opened, Progress, find_lesson, lessons
+from migration_lab.course import Lesson, find_lesson, lessons
 from migration_lab.errors import in_words
+from migration_lab.learner import Opened, Progress
 from migration_xray.errors import UserError
 
 from .names import help_with_names

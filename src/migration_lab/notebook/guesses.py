@@ -8,16 +8,8 @@ from contextlib import suppress
 from IPython.core.interactiveshell import ExecutionInfo
 from IPython.display import display
 
-from migration_lab.course import (
-    Cell,
-    Lesson,
-    Prediction,
-    Progress,
-    answering_cell,
-    find_cell,
-    find_prediction,
-    predictions,
-)
+from migration_lab.course import Cell, Lesson, Prediction, answering_cell, find_cell, find_prediction, predictions
+from migration_lab.learner import Progress
 from migration_lab.workspace import Workspace
 from migration_xray.errors import UserError
 

@@ -23,13 +23,11 @@ from sqlalchemy import event
 from sqlalchemy.engine import ExceptionContext
 
 from migration_lab import grading
-from migration_lab.course import (
-    Exercise,
-    Lesson,
+from migration_lab.course import Exercise, Lesson, find_exercise, find_lesson
+from migration_lab.errors import Interrupted, in_words
+from migration_lab.learner import (
     Opened,
     Progress,
-    find_exercise,
-    find_lesson,
     go_back,
     golf,
     keep,
@@ -39,7 +37,6 @@ from migration_lab.course import (
     solution,
     write_answer,
 )
-from migration_lab.errors import Interrupted, in_words
 from migration_lab.pictures import revision_graph, schema_diagram
 from migration_lab.runner import Runner
 from migration_lab.workspace import Workspace

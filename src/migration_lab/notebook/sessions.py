@@ -17,7 +17,7 @@ from html import escape
 import psycopg
 from psycopg.pq import ExecStatus, TransactionStatus
 
-from migration_lab.course import Opened
+from migration_lab.learner import Opened
 from migration_xray.command import indented, sentence
 from migration_xray.errors import UserError
 from migration_xray.locks import OURS, Wait, in_names, lock_tree

@@ -18,7 +18,7 @@ from textwrap import wrap
 from typing import Any
 from xml.sax.saxutils import escape
 
-from migration_lab.course import Opened
+from migration_lab.learner import Opened
 from migration_xray.markup import image, words_below
 from migration_xray.words import listed
 

@@ -18,7 +18,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from alembic.util import to_tuple
 
-from migration_lab.course import Opened, versions
+from migration_lab.learner import Opened, versions
 from migration_xray.command import at_home, explained
 from migration_xray.markup import image, words_below
 from migration_xray.words import listed

@@ -14,8 +14,9 @@ from itertools import cycle, islice
 import psutil
 
 from migration_lab import grading
-from migration_lab.course import Exercise, exercises, find_exercise, lay_files
+from migration_lab.course import Exercise, exercises, find_exercise
 from migration_lab.files import files_in
+from migration_lab.learner import lay_files
 from migration_lab.paths import ROOT
 from migration_lab.runner import Runner
 from migration_xray.errors import UserError

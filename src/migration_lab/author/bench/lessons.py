@@ -9,7 +9,7 @@ from io import StringIO
 
 from psycopg import sql
 
-from migration_lab.course import open_place
+from migration_lab.learner import open_place
 from migration_lab.server import Server, environment, startstate, variables
 from migration_xray import command
 

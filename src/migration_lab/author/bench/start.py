@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from migration_lab.course import refresh_notebooks
+from migration_lab.learner import refresh_notebooks
 from migration_lab.paths import ROOT
 from migration_lab.server import Embedded
 

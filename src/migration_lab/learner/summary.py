@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from html import escape
 
+from migration_lab.course import Exercise, Lesson, exercises, lessons
 from migration_lab.files import content_digest, write_whole
 
-from .manifest import Exercise, Lesson, exercises, lessons
 from .progress import PAUSE, Progress, moment
 
 NAME = "progress.html"

@@ -16,11 +16,12 @@ from tests.waiting import wait_until
 
 from migration_lab.author.refresh import execute
 from migration_lab.cli import main
-from migration_lab.course import find_exercise, find_lesson, lesson, refresh_notebooks, write_answer
+from migration_lab.course import find_exercise, find_lesson
 from migration_lab.course import manifest as manifests
-from migration_lab.course.former import Exchange
-from migration_lab.course.lesson import Opened, go_back, open_place
 from migration_lab.errors import in_words
+from migration_lab.learner import lesson, refresh_notebooks, write_answer
+from migration_lab.learner.former import Exchange
+from migration_lab.learner.lesson import Opened, go_back, open_place
 from migration_lab.server import startstate
 from migration_lab.server.postgres import Server
 from migration_xray.errors import UserError
@@ -321,8 +322,9 @@ def test_files_of_an_earlier_course_come_back_as_they_were(workspace, monkeypatc
 CRASH = """
 import os, sys
 from pathlib import Path
-from migration_lab.course import find_lesson, former
-from migration_lab.course.lesson import go_back, open_place
+from migration_lab.course import (find_lesson)
+from migration_lab.learner import (former)
+from migration_lab.learner.lesson import go_back, open_place
 from migration_lab.server import startstate
 
 def crash(*_, **__):

@@ -8,11 +8,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from migration_lab.course import lessons
 from migration_lab.files import content_digest, write_whole
 from migration_lab.paths import NOTEBOOKS
 from migration_lab.workspace import Workspace
-
-from .manifest import lessons
 
 Record = dict[str, Any]  # a copy's name → its digests when it was laid
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from migration_lab.course import Answer, Exercise
 from migration_xray.costs import Costs
-
-from .manifest import Exercise
-from .starter import Answer
 
 
 class Outcome(Enum):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -13,13 +12,13 @@ from pathlib import Path
 import psycopg
 from sqlalchemy import URL
 
-from migration_lab.files import content_digest, copy_into, empty, write_whole
+from migration_lab.course import Exercise, Lesson, lay_start
+from migration_lab.files import content_digest, empty, write_whole
 from migration_lab.server import Server, environment, search_path, server, startstate
 from migration_lab.workspace import Workspace
 from migration_xray.errors import UserError
 
 from .former import Exchange, exchange
-from .manifest import Exercise, Lesson
 
 WAY_BACK = "{0} brings back the database and the files from before the reset (in a terminal: {1})."
 BACK = "This is what was here before the reset. {0} exchanges the two again (in a terminal: {1})."
@@ -196,27 +195,6 @@ def naming_reset(said: str, place: Lesson | Exercise, project: Path) -> str:
         return said
     reset = f"%lesson {place.number}" if isinstance(place, Lesson) else f"%exercise {place.id}"
     return f"{said}\n{lost} is missing from the project; `{reset} --reset` writes it again, and saves your files first."
-
-
-def lay_start(folder: Path, place: Lesson | Exercise) -> None:
-    """Fill a folder with the files that a lesson or an exercise begins with."""
-    if isinstance(place, Exercise):
-        startstate.lay_project(folder, place.start, place.project)
-        copy_into(folder, place.folder / "starter")
-    elif place.project:
-        startstate.lay_project(folder, place.start)
-        if not place.quiet:
-            _log_all(folder / "alembic.ini")
-    else:
-        folder.mkdir(exist_ok=True)
-
-
-def _log_all(ini: Path) -> None:
-    """Make alembic.ini log the two lines about Alembic's context too, as the one that `alembic init` writes does."""
-    text = ini.read_text(encoding="utf-8")
-    write_whole(
-        ini, re.sub(r"# Before each command, .*?(?=^args = )", "class = StreamHandler\n", text, flags=re.M | re.S)
-    )
 
 
 def revision(running: Server, database: str) -> str | None:

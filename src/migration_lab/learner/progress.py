@@ -8,14 +8,13 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
+from migration_lab.course import Exercise, Lesson, Prediction, exercises, lessons
 from migration_lab.files import content_digest, write_whole
 from migration_lab.workspace import Workspace
 from migration_xray.errors import UserError
 
 from .grade import Grade, Outcome
-from .manifest import Exercise, Lesson, exercises, lessons
 from .passes import keep_pass
-from .prediction import Prediction
 
 HONEST_TRIES = 3
 PAUSE = 30 * 60  # seconds: whoever is not seen for longer was not at work

@@ -23,9 +23,9 @@ from jupyter_client import KernelManager
 from tests.waiting import wait_until
 
 from migration_lab.cli import main
-from migration_lab.course import lesson
 from migration_lab.course.manifest import find_exercise, find_lesson
 from migration_lab.errors import in_words
+from migration_lab.learner import lesson
 from migration_lab.pictures import diff, snapshot
 from migration_lab.server import startstate
 from migration_lab.server.postgres import Server, environment

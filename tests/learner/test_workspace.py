@@ -21,9 +21,10 @@ from conftest import drop_databases
 from migration_lab import tag as tags
 from migration_lab import workspace as workspaces
 from migration_lab.cli import main
-from migration_lab.course import find_lesson, refresh_notebooks
-from migration_lab.course import notebooks as delivery
+from migration_lab.course import find_lesson
 from migration_lab.files import write_whole
+from migration_lab.learner import notebooks as delivery
+from migration_lab.learner import refresh_notebooks
 from migration_lab.paths import NOTEBOOKS
 from migration_lab.workspace import Workspace
 

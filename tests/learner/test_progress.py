@@ -12,14 +12,14 @@ from html.parser import HTMLParser
 import pytest
 
 from migration_lab.cli import main
-from migration_lab.course import progress as progresses
-from migration_lab.course import summary
-from migration_lab.course.grade import Grade, Outcome
 from migration_lab.course.manifest import find_exercise, find_lesson, lessons
 from migration_lab.course.prediction import Prediction
-from migration_lab.course.progress import Progress, report
-from migration_lab.course.summary import keep, page
 from migration_lab.files import write_whole
+from migration_lab.learner import progress as progresses
+from migration_lab.learner import summary
+from migration_lab.learner.grade import Grade, Outcome
+from migration_lab.learner.progress import Progress, report
+from migration_lab.learner.summary import keep, page
 from migration_lab.workspace import Workspace
 
 LESSON = find_lesson("03")

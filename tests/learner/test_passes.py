@@ -6,11 +6,11 @@ import json
 
 import pytest
 
-from migration_lab.course import Progress, golf, passes
-from migration_lab.course.grade import Grade, Outcome
 from migration_lab.course.manifest import find_exercise
-from migration_lab.course.passes import latest_pass
 from migration_lab.course.starter import answer_in, lay_answer
+from migration_lab.learner import Progress, golf, passes
+from migration_lab.learner.grade import Grade, Outcome
+from migration_lab.learner.passes import latest_pass
 from migration_lab.workspace import Workspace
 from migration_xray.costs import ORDER, Costs
 from migration_xray.errors import UserError

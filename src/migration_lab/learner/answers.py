@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
+from migration_lab.course import Exercise
 from migration_lab.files import content_digest, files_in, text_digest, write_whole
 from migration_lab.workspace import Workspace
 from migration_xray.errors import UserError
 
 from .lesson import lay_files
-from .manifest import Exercise
 from .progress import HONEST_TRIES, Progress
 
 

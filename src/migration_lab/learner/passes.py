@@ -8,13 +8,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from migration_lab.course import DELETED, Answer, Exercise, contents
 from migration_lab.files import content_digest
 from migration_lab.workspace import Workspace
 from migration_xray.costs import Costs
 
 from .grade import Grade
-from .manifest import Exercise
-from .starter import DELETED, Answer, contents
 
 COSTS = "passes.json"  # in .lab/
 

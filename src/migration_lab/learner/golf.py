@@ -7,14 +7,13 @@ from datetime import datetime
 from html import escape
 from typing import Any
 
+from migration_lab.course import Exercise, table
 from migration_lab.workspace import Workspace
 from migration_xray.costs import MEASURES, ORDER, Costs
 from migration_xray.errors import UserError
 
-from .manifest import Exercise
 from .passes import Pass, passes
 from .progress import Progress
-from .tables import table
 
 EQUAL = "Answers of the same rank are equally good."
 UNKNOWN = "the lab does not know what it costs, or no longer. Check it again to measure it"
