@@ -388,6 +388,21 @@ def test_a_prediction_is_kept_over_a_restart_and_the_lesson_goes_on(opened, page
     page.wait_for_function("() => jupyterapp.shell.currentWidget.context?.path == 'glossary.md'")
 
 
+def test_a_reset_can_be_taken_back(opened):
+    """Who runs the first cell to get on with a lesson has reset it: what was there must come back by what it says."""
+    lesson = opened("02")
+    first = lesson.cell("%lesson 02 --reset")
+    first.run()
+    assert "--back" not in first.said()
+    mine = lesson.add_below(first, "%sql CREATE TABLE mine AS SELECT 42 AS answer")
+    mine.run()
+    assert "`%lesson 02 --back` brings back the database and the files" in first.run()
+    mine.write("%sql SELECT answer FROM mine")
+    assert 'relation "mine" does not exist' in mine.run()
+    assert "exchanges the two again" in lesson.add_below(mine, "%lesson 02 --back").run()
+    assert "42" in mine.run()
+
+
 def test_what_was_written_is_there_after_closing_the_tab(opened, page, site):
     """Ctrl+S keeps it; and who forgets that is asked before the tab closes."""
     lesson = opened("01")
