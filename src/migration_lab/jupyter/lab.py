@@ -89,7 +89,7 @@ def _serve(workspace: Workspace, arguments: list[str]) -> int:
 
     # A default page, not a file to open: it holds without a browser too, as in Docker.
     ours = ["--LabApp.default_url=/lab/tree/00_start_here.ipynb", f"--ServerApp.root_dir={workspace.path}"]
-    ours += ["--LabApp.custom_css=True", f"--ServerApp.static_custom_path={STYLE}"]
+    ours += ["--LabApp.custom_css=True", f"--ServerApp.tornado_settings={dict(static_custom_path=[str(STYLE)])}"]
     ours.append(f"--ServerApp.identity_provider_class={OwnPages.__module__}.{OwnPages.__qualname__}")
     if not any("allow_remote_access" in argument for argument in arguments):
         # With --ip=0.0.0.0, as in a container, Jupyter accepts any Host, and a site can let its name lead to 127.0.0.1.
