@@ -26,6 +26,8 @@ from migration_xray.errors import said
 
 PATIENCE_AT_FIRST = "5s"  # with a lock that somebody else holds before the traffic has begun, or after its end
 STATEMENT_TIMEOUT = "60s"
+LATE = 0.1  # seconds behind its timetable, from which on a session has a backlog
+CALM = 0.5  # seconds of traffic after a backlog, so that the picture shows how it ends
 BACKLOG = 5  # times its patience with one statement, until a backlog is given up
 LOST = "08006"  # connection_failure: PostgreSQL could not say why itself
 MISWRITTEN = ("42601", "42P02", "42P18")  # a statement that can't be right before any migration nor after it
@@ -175,16 +177,17 @@ class Crew:
         return {"started": started}
 
     def end(self, patience: float) -> dict[str, Any]:
-        """End every session, once it has sent all that was due.
+        """End every session, once it has caught up with its timetable.
 
-        Sessions that are behind may go on as long as a statement of theirs is answered within ``patience`` seconds, but
-        not longer than BACKLOG times that. Then the statement under way is canceled, and what was due counts as waiting.
+        After that, a statement that was due may take ``patience`` seconds more. Then the one under way is canceled, and
+        what was due and got no answer counts as waiting.
         """
+        last = time.monotonic() + BACKLOG * patience
+        self.catch_up(patience, last)
         now = time.perf_counter()
         for session in self.sessions:
             session.until = now
         self.ending.set()
-        last = time.monotonic() + BACKLOG * patience
         goes_on = True
         while self.behind() and goes_on and time.monotonic() < last:
             answered = self.answered()
@@ -197,10 +200,26 @@ class Crew:
         for session in waiting:
             session.count_unanswered(self.start)
         return {
+            "seconds": now - self.start,
             "samples": [session.samples for session in self.sessions],
             "waiting": [session.name for session in waiting],
             "left": self.delete_inserted(),
         }
+
+    def catch_up(self, patience: float, last: float) -> None:
+        """Let a backlog be sent, as long as it gets smaller within ``patience`` seconds, and until ``last`` at most."""
+        before = math.inf
+        while LATE < (lag := self.lag()) < before and time.monotonic() < last:
+            before = lag
+            enough = min(last, time.monotonic() + patience)
+            while self.lag() > LATE and time.monotonic() < enough:
+                time.sleep(0.02)
+            if self.lag() <= LATE:
+                time.sleep(CALM)
+
+    def lag(self) -> float:
+        """How many seconds the session that is furthest behind its timetable is behind."""
+        return time.perf_counter() - min(session.due(self.start) for session in self.sessions)
 
     def behind(self) -> list[Session]:
         """The sessions that have still something to do."""

@@ -113,8 +113,7 @@ class Traffic:
 
     def _end(self, patience: float, quietly: bool) -> None:
         try:
-            seconds = time.monotonic() - self.started
-            self._felt(self._ask(patience), seconds)
+            self._felt(self._ask(patience))
         except UserError:
             if not quietly:
                 raise
@@ -183,7 +182,7 @@ class Traffic:
         assert self.process.stdin and self.process.stdout
         return self.process.stdin, self.process.stdout
 
-    def _felt(self, told: dict[str, Any], seconds: float) -> None:
+    def _felt(self, told: dict[str, Any]) -> None:
         global _last
         samples = [
             Sample(at, name, kind, app, ms, error, message, answered)
@@ -194,7 +193,7 @@ class Traffic:
             self.table,
             self.sessions,
             self.rate,
-            seconds,
+            told["seconds"],
             samples,
             bands(self.traces, self.started),
             tuple(self.traces),
