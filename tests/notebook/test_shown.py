@@ -52,6 +52,16 @@ def test_a_wide_listing_of_psqls_keeps_its_lines(lesson):
     assert unescape(re.sub("<.*?>", "", html)) == plain
 
 
+def test_a_frame_of_pandas_scrolls_in_a_box_of_its_own(shell):
+    frame = shell("import pandas; pandas.DataFrame({'a': [1]}, ['<x>'])").value
+    html = shown(frame)["text/html"]
+    assert html.startswith('<div style="overflow-x: auto" tabindex="0">') and html.count('class="dataframe"') == 1
+    assert "&lt;x&gt;" in html
+    shell("pandas.set_option('display.notebook_repr_html', False)")
+    assert "text/html" not in shown(frame)
+    shell("pandas.reset_option('display.notebook_repr_html')")
+
+
 PLOT = """
 import matplotlib
 matplotlib.use("agg")

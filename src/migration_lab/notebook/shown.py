@@ -30,8 +30,9 @@ def register(shell: InteractiveShell) -> None:
     html.for_type(ResultSet, _table)
     plain.for_type(SList, lambda lines, printer, _: printer.text("\n".join(lines)))
     html.for_type(SList, _preformatted)
-    # By its name, because matplotlib takes its time, and most lessons draw nothing with it. This formatter comes before
-    # those that matplotlib's own support for notebooks sets for a figure.
+    # By their names, because pandas and matplotlib take their time, and most lessons use neither. The formatter for a figure
+    # comes before those that matplotlib's own support for notebooks sets.
+    html.for_type_by_name("pandas", "DataFrame", _frame)
     shell.display_formatter.ipython_display_formatter.for_type_by_name("matplotlib.figure", "Figure", _figure)
 
 
@@ -61,6 +62,12 @@ def _preformatted(lines: SList) -> str:
     """What a program printed, as ``!!psql -c "\\d users"`` gives it: psql's tables are wide, and no line of them breaks."""
     text = escape("\n".join(lines))
     return f'{BOX}<pre style="white-space: pre">{text}</pre></div>'
+
+
+def _frame(frame: Any) -> str | None:
+    """A table as pandas writes it, in a box that scrolls sideways."""
+    table = frame._repr_html_()  # None where the person has set that pandas writes no HTML
+    return table and f"{BOX}{table}</div>"
 
 
 def _figure(figure: Any) -> None:
