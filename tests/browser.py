@@ -34,6 +34,21 @@ QUIET = (
 # All that JupyterLab asks or tells without being asked: dialogs, and notes in the corner.
 QUESTIONS = ".jp-Dialog, .Toastify__toast"
 
+# A box that scrolls by itself may hold what is wider than it, but nothing else may.
+CUT = r"""panel => {
+    panel.querySelectorAll("details").forEach(each => { each.open = true; });
+    const cells = ".jp-OutputArea-output, .jp-MarkdownOutput".split(", ");
+    const measured = [".cm-scroller", ...cells, ...cells.map(each => `${each} *`)].join(", ");
+    const cut = [...panel.querySelectorAll(measured)]
+        .filter(each => each.clientWidth && each.scrollWidth > each.clientWidth + 1)
+        .filter(each => !each.closest("div[style*='overflow-x: auto']"));
+    const wide = [...panel.querySelectorAll("img")].filter(each => each.clientWidth > each.parentElement.clientWidth + 1);
+    const page = [document.documentElement, ...panel.querySelectorAll(".jp-WindowedPanel-outer")]
+        .filter(each => each.scrollWidth > each.clientWidth + 1);
+    return [...cut, ...wide, ...page].map(each =>
+        `${each.tagName} ${each.scrollWidth} in ${each.clientWidth}: ${(each.alt ?? each.textContent).slice(0, 80)}`);
+}"""
+
 
 def program() -> str | None:
     """The machine's Chromium, if it has one."""
@@ -163,6 +178,14 @@ class Notebook:
         cell.locator.locator(".jp-InputArea-prompt").click()
         self.page.keyboard.press("b")
         return Cell(self, cell.at + 1).write(source)
+
+    def cut(self) -> list[str]:
+        """What does not fit its place, of code, outputs, tables, pictures and prose; all that is folded is unfolded."""
+        return self.panel.evaluate(CUT)
+
+    def pictures(self) -> list[str]:
+        """The alternative text of each picture."""
+        return self.panel.locator(".jp-Notebook img").evaluate_all("pictures => pictures.map(each => each.alt)")
 
     def in_theme(self, name: str) -> None:
         change = "theme => jupyterapp.commands.execute('apputils:change-theme', {theme})"

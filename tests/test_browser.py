@@ -183,8 +183,7 @@ def test_every_cell_runs_and_no_other_fails_than_is_meant_to(played):
     expect(played.page.locator(QUESTIONS)).to_have_count(0)
 
 
-# What a picture has: its natural size, whether it brings its own paper, how much of it is ink, and its words: the
-# alternative text, or where JupyterLab gives it none, those in the SVG itself or unfolded below a chart.
+# What a picture has: its natural size, whether it brings its own paper, how much of it is ink, and its alternative text.
 PICTURE = """async image => {
     await image.decode();
     const canvas = new OffscreenCanvas(image.naturalWidth, image.naturalHeight), pen = canvas.getContext("2d");
@@ -194,13 +193,10 @@ PICTURE = """async image => {
     const paper = 4 * (canvas.width * 2 + canvas.width / 2 | 0);
     let ink = 0;
     for (let at = 0; at < dots.length; at += 4) ink += dot(at) != dot(paper);
-    const svg = new DOMParser().parseFromString(decodeURIComponent(image.src.split(",").pop()), "image/svg+xml");
-    const cell = image.closest(".jp-Cell");
     return {
         width: image.naturalWidth, shown: image.getBoundingClientRect().width, room: image.parentElement.clientWidth,
         opaque: dots[paper + 3] == 255, ink: ink / (canvas.width * canvas.height),
-        words: image.alt || (image.src.startsWith("data:image/svg") && svg.querySelector("svg > desc")?.textContent)
-            || cell.querySelector("details pre")?.textContent || "",
+        words: image.alt,
     };
 }"""
 
@@ -296,9 +292,22 @@ def test_errors_look_alike_whichever_magic_met_them(opened):
     assert reds[0] != reds[1]
 
 
-def test_tables_and_texts_stay_inside_the_page(played):
-    """What sticks out on the right is read by nobody."""
-    assert played.panel.evaluate(BEYOND) == []
+@pytest.mark.parametrize("width", [1440, 1024, 960])
+def test_code_tables_texts_and_pictures_stay_inside_the_page(played, width):
+    """What sticks out on the right is read by nobody. At 150 %, a window of 1440 pixels has as much room as one of 960."""
+    assert played.page.locator("#jp-left-stack").is_visible()
+    played.page.set_viewport_size(SIZE | {"width": width})
+    assert played.cut() == []
+
+
+def test_lines_break_between_words_and_a_folded_answer_has_air_below(played):
+    """JupyterLab breaks a program's lines in the middle of a name, and sets a paragraph right under a folded answer."""
+    played.panel.evaluate("panel => panel.querySelectorAll('details').forEach(each => { each.open = true; })")
+    breaks = "all => [...new Set(all.map(each => getComputedStyle(each).wordBreak))]"
+    assert played.panel.locator(".jp-RenderedText pre").evaluate_all(breaks) == ["normal"]
+    air = """all => all.map(each => each.getBoundingClientRect().top
+        - each.previousElementSibling.getBoundingClientRect().bottom)"""
+    assert all(gap > 5 for gap in played.panel.locator(".jp-MarkdownOutput details + *").evaluate_all(air))
 
 
 def test_an_exercise_wrong_then_with_a_hint_then_right(opened):
