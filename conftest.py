@@ -35,6 +35,12 @@ from migration_lab.server.programs import find, wheel_folder
 from migration_lab.workspace import Workspace
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--restart", action="store_true", help="restart a lesson's kernel in the middle of its second run, and go on"
+    )
+
+
 def pytest_configure(config):
     if not hasattr(config, "workerinput"):
         shared = tempfile.mkdtemp(prefix="migration-lab-tests-")

@@ -6,6 +6,7 @@ has taught of the template.
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 
 import psycopg
@@ -42,6 +43,10 @@ def solved(cell: NotebookNode) -> NotebookNode:
     return NotebookNode(cell, source=f"{cell.source.splitlines()[0]}\n{solution}")
 
 
+def begins(cell: NotebookNode) -> str:
+    return cell.source.splitlines()[0].strip()
+
+
 class LessonFile(IPyNbFile):
     """A notebook whose cells run as they are stored, and then once more with the solutions in them."""
 
@@ -50,6 +55,7 @@ class LessonFile(IPyNbFile):
     def __init__(self, **named):
         super().__init__(**named)
         self.states: list[Table] = []
+        self.again: list[CellAgain] = []
         self.afterwards: list[pytest.Item] = []
 
     @property
@@ -68,14 +74,31 @@ class LessonFile(IPyNbFile):
     def collect(self):
         cells = list(super().collect())
         yield from cells
-        for cell in cells:
-            again = CellAgain.from_parent(
+        self.again = [
+            CellAgain.from_parent(
                 self, name=f"{cell.name} again", cell_num=cell.cell_num, cell=solved(cell.cell), options=cell.options
             )
-            again.add_marker("again")
-            yield again
+            for cell in cells
+        ]
+        for cell in self.again:
+            cell.add_marker("again")
+            yield cell
         self.afterwards = self._afterwards()
         yield from self.afterwards
+
+    def is_middle(self, cell: CellAgain) -> bool:
+        return cell is self.again[len(self.again) // 2]
+
+    def run(self, source: str) -> str:
+        """Run a cell, whatever becomes of it; returns what was printed."""
+        asked, printed = self.kernel.execute_cell_input(source, allow_stdin=False), ""
+        while True:
+            message = self.kernel.get_message("iopub", timeout=120)
+            if message["parent_header"].get("msg_id") == asked:
+                if message["msg_type"] == "stream":
+                    printed += message["content"]["text"]
+                if message["content"].get("execution_state") == "idle":
+                    return printed
 
     def look(self) -> None:
         """Keep what ``example_items`` is now; a cell may have left it locked, and the next one is soon there."""
@@ -94,14 +117,45 @@ class LessonFile(IPyNbFile):
         return message
 
 
+FEW = 9  # names that a cell may miss, one after another
+# What the lab says where a cell misses a name that an earlier cell sets.
+RUN_FIRST = re.compile(r"Run that one first: the cell that begins with `(.+?)`(?:\.$| and has the line)", re.M)
+
+
 class CellAgain(IPyNbCell):
-    """A cell of the second run: it must not fail where it did not, and a check must pass now."""
+    """A cell of the second run: it must not fail where it did not, and a check must pass now.
+
+    With --restart, the kernel restarts in the middle of the run. Then a cell may miss a name of an earlier cell, and the
+    test does what the lab says: it runs the cell that sets the name, and this one once more.
+    """
 
     def runtest(self):
         self.parent.verdicts_come_later = True
+        self.options = {**self.options, "check_exception": True}  # else nbval hides what is printed after an error
+        if self.config.option.restart and self.parent.is_middle(self):
+            self.parent.kernel.restart()
+            self.parent.kernel.kc.wait_for_ready(timeout=60)
         super().runtest()
+        for _ in range(FEW):
+            if not self._ran_others_first("".join(each.text for each in self.test_outputs if "text" in each)):
+                break
+            super().runtest()
+        failed = [output for output in self.test_outputs if output.output_type == "error"]
+        if failed and "raises-exception" not in self.cell.metadata.get("tags", ()):
+            self.raise_cell_error("Cell execution caused an exception", "\n".join(failed[0].traceback))
         if self.parent.afterwards:
             self.parent.look()
+
+    def _ran_others_first(self, printed: str, depth: int = FEW) -> bool:
+        """Run each cell that the lab has named in what was printed, and before it those that it needs itself."""
+        named = dict.fromkeys(RUN_FIRST.findall(printed))
+        assert not named or self.config.option.restart, f"a name is gone without a restart: {printed}"
+        earlier = [again.cell for again in self.parent.again[: self.parent.again.index(self)]]
+        for first in named:
+            cell = next(cell for cell in reversed(earlier) if begins(cell) == first)
+            if depth and self._ran_others_first(self.parent.run(cell.source), depth - 1):
+                self.parent.run(cell.source)
+        return bool(named)
 
     def compare_outputs(self, test, ref, skip_compare=None):
         if not self.cell.source.startswith("%check"):

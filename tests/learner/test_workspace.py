@@ -648,7 +648,7 @@ def test_two_starts_at_once_agree(tmp_path):
     code = (
         "import os, secrets, time\n"
         "secrets.token_hex = lambda size: time.sleep(0.5) or os.urandom(size).hex()\n"
-        "from migration_lab.course import refresh_notebooks; from migration_lab.workspace import Workspace\n"
+        "from migration_lab.learner import refresh_notebooks; from migration_lab.workspace import Workspace\n"
         "print(Workspace().tag, refresh_notebooks(Workspace()))"
     )
     here = os.environ | {"LAB_WORK": str(tmp_path / "work")}

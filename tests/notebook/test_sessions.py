@@ -354,7 +354,7 @@ def test_sessions_close_with_the_lesson(shell, watcher):
 def test_a_killed_kernel_leaves_no_session(opened, watcher):
     """Killed, it can't cancel: the server has to notice, also while the statement waits for a lock."""
     script = (
-        "import time; from migration_lab.course import lesson; from migration_lab.course.manifest import find_lesson\n"
+        "import time; from migration_lab.learner import lesson; from migration_lab.course.manifest import find_lesson\n"
         "from migration_lab.notebook.sessions import Sessions\n"
         f"named = Sessions(lesson.open_place(find_lesson('00'))); [*named.run('bob', '{NICKNAME}', False)]\n"
         "print('waiting', flush=True); time.sleep(600)"

@@ -28,7 +28,7 @@ import psycopg
 import pytest
 from conftest import drop_databases
 from IPython.core.error import UsageError
-from tests.course.test_lesson import FIRST, Kernel
+from tests.learner.test_lesson import FIRST, Kernel
 from tests.waiting import wait_until
 
 from migration_lab.author.refresh import execute
