@@ -131,7 +131,8 @@ class CellAgain(IPyNbCell):
 
     def runtest(self):
         self.parent.verdicts_come_later = True
-        self.options = {**self.options, "check_exception": True}  # else nbval hides what is printed after an error
+        self.options = self.options.copy()  # which the cell of the first run shares
+        self.options["check_exception"] = True  # else nbval hides what is printed after an error
         if self.config.option.restart and self.parent.is_middle(self):
             self.parent.kernel.restart()
             self.parent.kernel.kc.wait_for_ready(timeout=60)
