@@ -337,7 +337,7 @@ def test_after_a_pass_the_answer_is_readable_beside_the_solution(opened, theme):
     """At 1024 pixels beside the side bar, a diff or a table that is wider than the page hides what it is about."""
     lesson = opened("00")
     lesson.page.set_viewport_size({"width": 1024, "height": 768})
-    lesson.cell("%load_ext").run()
+    lesson.cell("%lesson 00").run()
     lesson.in_theme(theme)
     file = "migrations/versions/0004_city.py"
     right = (find_exercise("first_step").folder / "solution" / file).read_text(encoding="utf-8")

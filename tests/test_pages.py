@@ -18,6 +18,7 @@ from nbformat.sign import NotebookNotary
 from tests.browser import Notebook, chromium, program, started
 
 from migration_lab.course.manifest import find_lesson, lessons
+from migration_lab.jupyter.lab import STYLE
 from migration_lab.paths import NOTEBOOKS
 from migration_lab.workspace import Workspace
 
@@ -121,7 +122,8 @@ def test_axe_finds_nothing_serious_in_the_outputs(number, theme, browser):
     pale = '<div class="jp-OutputArea-output"><p style="color: #aaaaaa; background: #ffffff">pale</p></div>'
     with browser.new_page() as page:
         page.route("http*://**", lambda route: route.abort())  # MathJax and such, of which no output has need
-        page.set_content(html.replace("</body>", f"{pale}</body>"), wait_until="domcontentloaded")
+        style = f"<style>{(STYLE / 'custom.css').read_text('utf-8')}</style>"  # which the lab's JupyterLab loads
+        page.set_content(html.replace("</body>", f"{style}{pale}</body>"), wait_until="domcontentloaded")
         # The colours of highlighted code are JupyterLab's own.
         context = {"include": [[".jp-OutputArea-output"]], "exclude": [[".highlight"]]}
         violations = Axe().run(page, context).response["violations"]
