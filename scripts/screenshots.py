@@ -16,15 +16,15 @@ from environment import ROOT, VENV, run_inside  # noqa: E402
 if not os.path.exists(VENV) or not os.path.samefile(sys.prefix, VENV):
     run_inside(os.path.abspath(__file__), *sys.argv[1:], tests=True)
 
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(ROOT))
 
 import argparse  # noqa: E402
 import io  # noqa: E402
 from collections.abc import Sequence  # noqa: E402
 
-from browser import Cell, Notebook, chromium, program, started  # noqa: E402
 from PIL import Image  # noqa: E402
 from playwright.sync_api import Locator, Page  # noqa: E402
+from tests.browser import Cell, Notebook, chromium, program, started  # noqa: E402
 
 from migration_lab.author.refresh import new_learner  # noqa: E402
 from migration_lab.course.manifest import find_exercise, find_lesson  # noqa: E402
