@@ -265,6 +265,19 @@ def shell(workspace, tmp_path, monkeypatch):
     os.environ.update(environment)
 
 
+@pytest.fixture(scope="module")
+def browser():
+    """The machine's own Chromium."""
+    from tests.browser import IN_CI, chromium, program  # not above: only tests marked browser need Playwright
+
+    if program() is None:
+        if IN_CI:
+            pytest.fail("LAB_REQUIRE_BROWSER is set, and there is no Chromium here.")
+        pytest.skip("There is no Chromium here.")
+    with chromium() as browser:
+        yield browser
+
+
 @pytest.fixture(scope="session")
 def open_folder():
     """A folder in a path that people really have, and open as pytest's own are not: root's server is another user's."""

@@ -20,6 +20,7 @@ from tests.waiting import wait_until
 
 from migration_lab.paths import ROOT
 
+IN_CI = os.environ.get("LAB_REQUIRE_BROWSER") == "1"
 CELL_SECONDS = 120
 LESSON_SECONDS = 180
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")

@@ -5,7 +5,6 @@ LAB_REQUIRE_BROWSER=1 makes the absence of a Chromium a failure.
 
 from __future__ import annotations
 
-import os
 import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from conftest import drop_databases
 from playwright.sync_api import expect
-from tests.browser import QUESTIONS, Notebook, chromium, program, started
+from tests.browser import QUESTIONS, Notebook, started
 from tests.waiting import wait_until
 
 from migration_lab.course.manifest import find_exercise, find_lesson, lessons
@@ -22,16 +21,6 @@ from migration_lab.workspace import Workspace
 pytestmark = pytest.mark.browser
 PLAYED = ("00", "10", "11")
 SIZE = {"width": 1200, "height": 900}
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if program() is None:
-        if os.environ.get("LAB_REQUIRE_BROWSER") == "1":
-            pytest.fail("LAB_REQUIRE_BROWSER is set, and there is no Chromium here.")
-        pytest.skip("There is no Chromium here.")
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ shows in a lesson that runs is tested in test_browser.py.
 
 from __future__ import annotations
 
-import os
 import re
 
 import nbformat
@@ -15,7 +14,7 @@ from axe_playwright_python.sync_playwright import Axe
 from conftest import drop_databases
 from nbconvert import HTMLExporter
 from nbformat.sign import NotebookNotary
-from tests.browser import Notebook, chromium, program, started
+from tests.browser import IN_CI, Notebook, started
 
 from migration_lab.course.manifest import find_lesson, lessons
 from migration_lab.jupyter.lab import STYLE
@@ -23,20 +22,9 @@ from migration_lab.paths import NOTEBOOKS
 from migration_lab.workspace import Workspace
 
 pytestmark = pytest.mark.browser
-IN_CI = os.environ.get("LAB_REQUIRE_BROWSER") == "1"
 LESSONS = list(lessons()) if IN_CI else ["00", "05", "10"]
 # At 150 % in a window of 1440 pixels, the page has as much room as in one of 960.
 WIDTHS = {"1440 pixels": 1440, "1024 pixels": 1024, "150 %": 960}
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if program() is None:
-        if IN_CI:
-            pytest.fail("LAB_REQUIRE_BROWSER is set, and there is no Chromium here.")
-        pytest.skip("There is no Chromium here.")
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from migration_lab.errors import in_words
 from migration_lab.paths import NOTEBOOKS
 from migration_xray.errors import UserError, unimported
 from migration_xray.output import printing
-from migration_xray.words import listed
+from migration_xray.words import listed, nearest
 
 if TYPE_CHECKING:
     from migration_lab.course import Exercise, Lesson
@@ -64,7 +64,7 @@ def _run(arguments: list[str] | None) -> int:
         argcomplete.autocomplete(whole, always_complete_options=False)  # prints what fits, and ends this process
     words = sys.argv[1:] if arguments is None else arguments
     if words and not words[0].startswith("-") and words[0] not in verbs:
-        whole.error(f"invalid choice: {words[0]!r}.{_nearest(words[0], verbs)} `lab help` describes every verb.")
+        whole.error(f"invalid choice: {words[0]!r}.{nearest(words[0], verbs)} `lab help` describes every verb.")
     options, rest = whole.parse_known_args(words)
     if rest and options.verb not in (start, xray) and not getattr(options, "answer", None):
         _refuse(verbs[words[0]], rest)
@@ -150,13 +150,8 @@ class _Version(argparse.Action):
 def _refuse(part: argparse.ArgumentParser, unknown: list[str]) -> NoReturn:
     """End with a verb's usage and a sentence about the words that it does not know."""
     options = re.findall(r"--\w[\w-]*", part.format_help())
-    hint = _nearest(unknown[0], options) if unknown[0].startswith("-") else ""
+    hint = nearest(unknown[0], options) if unknown[0].startswith("-") else ""
     part.error(f"unrecognized arguments: {' '.join(unknown)}" + (f".{hint}" if hint else ""))
-
-
-def _nearest(word: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
-    return f" The nearest is {near[0]}." if near else ""
 
 
 def _course() -> dict[str, list[str]]:
@@ -286,7 +281,7 @@ def check(options: argparse.Namespace, rest: list[str]) -> int:
         files = listed(_from_here(file, workspace) for file in files_to_edit(exercise, workspace))
         print(shown(grade.outcome, f"the starter is unchanged. Write your answer into {files}, then check again."))
     else:
-        print(_as_typed_here(grade.with_what_is_next("lab ")))
+        print(_as_typed_here(grade.with_what_is_next))
     return 0 if grade.outcome is grading.Outcome.PASSED else 1
 
 
@@ -452,7 +447,7 @@ def help_(options: argparse.Namespace, rest: list[str]) -> None:
     whole, verbs = _parsers()
     if options.words and options.words not in verbs:
         raise UserError(
-            f'There is no verb "{options.words}".{_nearest(options.words, verbs)} `lab help` describes every verb.'
+            f'There is no verb "{options.words}".{nearest(options.words, verbs)} `lab help` describes every verb.'
         )
     (verbs[options.words] if options.words else whole).print_help()
 

@@ -1,7 +1,8 @@
-"""Numbers and lists in words. A milliseconds' figure is always "1,204 ms", which lessons rely on."""
+"""Numbers, lists and misspelt names in words. A milliseconds' figure is always "1,204 ms", which lessons rely on."""
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable
 
 
@@ -9,6 +10,12 @@ def listed(parts: Iterable[str]) -> str:
     """A, B and C."""
     *others, last = list(parts) or [""]
     return f"{', '.join(others)} and {last}" if others else last
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """A sentence, after a space, that names the known word which a misspelt one is nearest to; empty if none is near."""
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f" The nearest is {near[0]}." if near else ""
 
 
 def milliseconds(ms: float) -> str:

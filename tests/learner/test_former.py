@@ -12,6 +12,7 @@ import nbformat
 import psycopg
 import pytest
 from psycopg import sql
+from tests.learner.reconnecting import reconnecting
 from tests.waiting import wait_until
 
 from migration_lab.author.refresh import execute
@@ -243,29 +244,13 @@ def test_back_goes_through_though_sessions_are_open_and_reconnect(opened):
     work(opened, "before")
     open_place(PLACE, reset=True)
     work(opened, "after")
-    done = threading.Event()
-
-    def application() -> None:
-        while not done.is_set():
-            with suppress(UserError, psycopg.Error), opened.server.connect(opened.database) as session:
-                session.execute("SELECT pg_sleep(600)")
-
-    threads = [threading.Thread(target=application) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    try:
+    with reconnecting(opened, 3):
         with closing(opened.server.connect(opened.database, autocommit=False)) as left_open:
             left_open.execute("LOCK TABLE users")
             assert here(go_back(PLACE)) == kept("before")
             with pytest.raises(psycopg.OperationalError):
                 left_open.execute("SELECT 1")
         assert here(go_back(PLACE)) == kept("after")
-    finally:
-        done.set()
-        end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
-        while any(thread.is_alive() for thread in threads):
-            with opened.server.connect() as session:
-                session.execute(end, [opened.database])
 
 
 def test_nobody_comes_into_the_former_database(opened):
@@ -322,8 +307,8 @@ def test_files_of_an_earlier_course_come_back_as_they_were(workspace, monkeypatc
 CRASH = """
 import os, sys
 from pathlib import Path
-from migration_lab.course import (find_lesson)
-from migration_lab.learner import (former)
+from migration_lab.course import find_lesson
+from migration_lab.learner import former
 from migration_lab.learner.lesson import go_back, open_place
 from migration_lab.server import startstate
 

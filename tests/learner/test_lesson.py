@@ -12,14 +12,14 @@ import signal
 import stat
 import subprocess
 import sys
-import threading
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import psycopg
 import pytest
 from jupyter_client import KernelManager
+from tests.learner.reconnecting import reconnecting, sleeping
 from tests.waiting import wait_until
 
 from migration_lab.cli import main
@@ -471,31 +471,10 @@ def test_a_reset_ends_forty_sessions(opened, start):
 
 
 def test_a_reset_goes_through_though_an_application_reconnects_at_once(opened, start):
-    done = threading.Event()
-
-    def application():
-        while not done.is_set():
-            with suppress(UserError, psycopg.Error), opened.server.connect(opened.database) as session:
-                session.execute("SELECT pg_sleep(600)")
-
-    threads = [threading.Thread(target=application) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    try:
+    with reconnecting(opened, 3):
         for _ in range(3):
             wait_until(lambda: len(sleeping(opened)) == 3)
             assert fingerprint(lesson.open_place(FIRST, reset=True)) == start
-    finally:
-        done.set()
-        while any(thread.is_alive() for thread in threads):
-            with opened.server.connect() as session:
-                session.execute("SELECT pg_terminate_backend(pid) FROM unnest(%s::int[]) AS pid", [sleeping(opened)])
-
-
-def sleeping(opened: lesson.Opened) -> list[int]:
-    with opened.server.connect() as session:
-        query = "SELECT pid FROM pg_stat_activity WHERE datname = %s AND state = 'active' AND query LIKE '%%pg_sleep%%'"
-        return [row[0] for row in session.execute(query, [opened.database])]
 
 
 SLOW = """

@@ -47,7 +47,6 @@ on_posix = pytest.mark.skipif(os.name == "nt", reason="kills, or deletes open fi
 
 MIGRATION = """
 from alembic import op
-from migration_lab.learner import (refresh_notebooks)
 
 revision = "0004_mine"
 down_revision = "0003_orders"

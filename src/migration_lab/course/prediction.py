@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 
 from migration_lab.paths import NOTEBOOKS
 from migration_xray.errors import UserError
+from migration_xray.words import nearest
 
 from .manifest import lessons
 
@@ -94,9 +94,7 @@ def find_prediction(name: str) -> Prediction:
     """The prediction with this id. Raises UserError that names the nearest one where there is none."""
     if name in predictions():
         return predictions()[name]
-    near = difflib.get_close_matches(name, predictions(), n=1, cutoff=0.5)
-    hint = f" The nearest is {near[0]}." if near else ""
-    raise UserError(f'There is no prediction "{name}".{hint}')
+    raise UserError(f'There is no prediction "{name}".{nearest(name, predictions())}')
 
 
 def _prediction(key: str, entry: Any) -> Prediction:

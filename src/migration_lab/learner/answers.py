@@ -45,12 +45,11 @@ def write_answer(exercise: Exercise, file: str, text: str, workspace: Workspace)
 
 
 def files_to_edit(exercise: Exercise, workspace: Workspace) -> list[Path]:
-    """The files of the exercise's project that an answer changes. They are written now if they were not there yet."""
+    """The files of the exercise's project that a learner completes. They are written now if they were not there yet."""
     project = workspace.project(exercise.place)
     with workspace.locked(exercise.place):
         lay_files(exercise, project, False, workspace)
-    solved = exercise.folder / "solution"
-    return [project / file.relative_to(solved) for file in files_in(solved)]
+    return [project / name for name in exercise.to_edit]
 
 
 def solution(exercise: Exercise, workspace: Workspace) -> dict[str, str]:

@@ -34,12 +34,13 @@ class Grade:
     def __str__(self) -> str:
         return shown(self.outcome, self.message)
 
-    def with_what_is_next(self, verb: str) -> str:
-        """The grade, and after a pass where to read on; ``verb`` is how a person begins one: "%" or "lab "."""
+    @property
+    def with_what_is_next(self) -> str:
+        """The grade, and after a pass where to read on."""
         if self.outcome is not Outcome.PASSED:
             return str(self)
         name = self.exercise.id
-        return f"{self}\n`{verb}solution {name}` shows why, beside the solution. `{verb}golf {name}` ranks your passes."
+        return f"{self}\n`%solution {name}` shows why, beside the solution. `%golf {name}` ranks your passes."
 
 
 def shown(outcome: Outcome, message: str) -> str:

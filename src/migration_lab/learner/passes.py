@@ -41,8 +41,12 @@ def keep_pass(grade: Grade, workspace: Workspace) -> None:
     if grade.answer is None:
         return
     with workspace.locked("passes"):
-        known = next((one for one in passes(grade.exercise, workspace) if one.answer == grade.answer), None)
-        number, folder = (known.number, known.folder) if known else _write(grade.exercise, grade.answer, workspace)
+        kept = passes(grade.exercise, workspace)
+        known = next((one for one in kept if one.answer == grade.answer), None)
+        number = known.number if known else max((one.number for one in kept), default=0) + 1
+        folder = _place(grade.exercise, workspace) / str(number)
+        if not known:
+            _write(folder, grade.answer)
         noted: dict[str, Any] = workspace.read_json(COSTS, {})
         noted[f"{grade.exercise.id}/{number}"] = {
             "at": datetime.now().astimezone().replace(microsecond=0).isoformat(),
@@ -82,18 +86,15 @@ def _noted(kept: Pass, note: Any) -> Pass:
         return kept
 
 
-def _write(exercise: Exercise, answer: Answer, workspace: Workspace) -> tuple[int, Path]:
+def _write(folder: Path, answer: Answer) -> None:
     """Write an answer's files into a new folder, whole or not at all, in the form that `lab check --answer` reads."""
-    place = _place(exercise, workspace)
-    place.mkdir(parents=True, exist_ok=True)
-    number = max((one.number for one in passes(exercise, workspace)), default=0) + 1
+    folder.parent.mkdir(parents=True, exist_ok=True)
     files = {name: content for name, content in answer.items() if content is not None}
     if removed := [name for name, content in answer.items() if content is None]:
         files[DELETED] = "".join(f"{name}\n" for name in removed).encode()
-    with tempfile.TemporaryDirectory(dir=place, prefix=".saving-") as saving:
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".saving-") as saving:
         for name, content in files.items():
             target = Path(saving) / "answer" / name
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(content)
-        (Path(saving) / "answer").rename(place / str(number))
-    return number, place / str(number)
+        (Path(saving) / "answer").rename(folder)

@@ -235,7 +235,7 @@ class LabMagics(Magics):
         note = _Note()
         grade = grading.check(exercise, workspace, lambda step: note.show(f"… {step}"))
         Progress(workspace).graded(grade)
-        note.show(grade.with_what_is_next("%"))
+        note.show(grade.with_what_is_next)
         Runner.warm_up()
 
     @line_magic

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Iterator
+from functools import cache
 
 from IPython.core.interactiveshell import ExecutionInfo, InteractiveShell
 
@@ -34,9 +34,14 @@ def lesson_notebook(shell: InteractiveShell) -> str | None:
     return None
 
 
-def _names() -> Iterator[tuple[str, str, str]]:
+@cache  # asked before and after each cell
+def _names() -> list[tuple[str, str, str]]:
     """Each lesson's number and name, with every name that a copy of it may have. The course's own reader imports more."""
     with (NOTEBOOKS / "lessons.toml").open("rb") as manifest:
-        for lesson in tomllib.load(manifest)["lesson"]:
-            for known in filter(None, (lesson["name"], lesson.get("formerly"))):
-                yield lesson["number"], lesson["name"], known
+        lessons = tomllib.load(manifest)["lesson"]
+    return [
+        (lesson["number"], lesson["name"], known)
+        for lesson in lessons
+        for known in (lesson["name"], lesson.get("formerly"))
+        if known
+    ]
