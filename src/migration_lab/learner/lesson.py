@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -78,20 +77,22 @@ def open_place(place: Lesson | Exercise, reset: bool = False, workspace: Workspa
     """
     workspace = workspace or Workspace()
     running = server(workspace=workspace)
-    with _ours(place, running, workspace) as ours:
-        is_new = not ours.is_there()
-        if reset and not (_are_untouched(ours.project) and (is_new or ours.is_untouched())):
-            saved = _begin_anew(place, ours)
-            is_new = True
-        else:
-            saved = lay_files(place, ours.project, reset, workspace)
-            if reset or is_new:
-                startstate.create_by(ours.session, running, ours.database, place.start)
+    with workspace.locked(place.place):
+        with _ours(place, running, workspace) as ours:
+            is_new = not ours.is_there()
+            if reset and not (_are_untouched(ours.project) and (is_new or ours.is_untouched())):
+                saved = _begin_anew(place, ours)
                 is_new = True
-        if is_new:
-            ours.note_start()
-        way_back = WAY_BACK.format(*_commands(place)) if reset and ours.can_go_back() else ""
-    now = revision(running, ours.database)
+            else:
+                saved = lay_files(place, ours.project, reset, workspace)
+                if reset or is_new:
+                    startstate.create_by(ours.session, running, ours.database, place.start)
+                    is_new = True
+            if is_new:
+                ours.note_start()
+            way_back = WAY_BACK.format(*_commands(place)) if reset and ours.can_go_back() else ""
+        # Only now is the database open to sessions again; and later, another process may be closing it.
+        now = revision(running, ours.database)
     return Opened(place, workspace, running, ours.project, ours.database, now, saved, is_new, way_back)
 
 
@@ -101,7 +102,7 @@ def go_back(place: Lesson | Exercise, workspace: Workspace | None = None) -> Ope
     Raises UserError where no reset has replaced anything.
     """
     workspace = workspace or Workspace()
-    with _ours(place, server(workspace=workspace), workspace) as ours:
+    with workspace.locked(place.place), _ours(place, server(workspace=workspace), workspace) as ours:
         if not ours.can_go_back():
             raise UserError(NOTHING_BEFORE.format(_named(place)))
         _save(ours)
@@ -109,12 +110,9 @@ def go_back(place: Lesson | Exercise, workspace: Workspace | None = None) -> Ope
     return replace(open_place(place, workspace=workspace), way_back=BACK.format(*_commands(place)))
 
 
-@contextmanager
-def _ours(place: Lesson | Exercise, running: Server, workspace: Workspace) -> Iterator[Exchange]:
-    """A place's database and files, for this process alone."""
-    database = database_name(place.place, running, workspace)
-    with workspace.locked(place.place), exchange(running, database, workspace.project(place.place), workspace) as ours:
-        yield ours
+def _ours(place: Lesson | Exercise, running: Server, workspace: Workspace) -> AbstractContextManager[Exchange]:
+    """A place's database and files. Whoever changes them holds the workspace's lock on the place."""
+    return exchange(running, database_name(place.place, running, workspace), workspace.project(place.place), workspace)
 
 
 def _are_untouched(project: Path) -> bool:
