@@ -21,6 +21,7 @@ from migration_xray.trace import Trace
 
 from .blocker import Blocker
 from .outage import SERVERS, Watch
+from .rows import Rows
 
 SECONDS = 30  # for each Alembic command of a grading
 WRITER_STAYS = 2.0  # seconds, after somebody began to wait for them
@@ -34,8 +35,9 @@ class NotYet(Exception):
 class Graded:
     """What an exercise's ``check(db)`` looks at: the database after the learner's upgrade.
 
-    ``start`` and ``schema`` are the schema before and after, ``start_revision`` is where it began (None: at base),
-    ``trace`` is what x-ray saw of the upgrade, ``project`` is the copy of the learner's project.
+    ``start`` and ``schema`` are the schema before and after, ``before`` has the rows that were there before,
+    ``start_revision`` is where it began (None: at base), ``trace`` is what x-ray saw of the upgrade, ``project`` is the
+    copy of the learner's project.
     """
 
     trace: Trace
@@ -52,6 +54,7 @@ class Graded:
         self.running, self.database, self.project, self.session = running, database, project, session
         self.runner, self.say = runner, say
         self.start = self.schema = snapshot(session)
+        self.before = Rows(session, self.start)
         self.start_revision = ", ".join(versions_seen(session)) or None
         [(self.began,)] = session.execute("SELECT pg_current_xact_id()::xid")
         self.watch = Watch(running, project, session)
