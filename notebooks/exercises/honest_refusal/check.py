@@ -10,17 +10,20 @@ USERS = "SELECT id, name, email, age_group FROM users ORDER BY id"
 VERSION = "SELECT version_num FROM alembic_version"
 RAISED_IN_SQL = ("P0001", "0A000")  # raise_exception, feature_not_supported
 ACCIDENT = re.compile(r"(Name|Attribute|Type|Key|Index|Syntax|Indentation|Import|ModuleNotFound|ZeroDivision)Error\b")
+UNFINISHED = re.compile(r"(NotImplementedError|AssertionError)\b")
+# What somebody can look up who reads the error: the column that is gone, or the revision that took it.
+NAMED = re.compile(r"0004_age_group|\busers\W{1,3}age\b|\bcolumn\W{1,3}age\b|\bage\W{1,3}column\b|[`'\"]age[`'\"]", re.IGNORECASE)
 
 
-def check(db: Graded) -> None:
+def check(db: Graded) -> str:
     goal(db)
     users, version = db.rows(USERS), db.value(VERSION)
     try:
         db.alembic("downgrade", db.start_revision)
     except AlembicError as error:
-        refused(db, error, users, version)
-    else:
-        given_back(db)
+        return refused(db, error, users, version)
+    given_back(db)
+    return "every age is back, and the schema is what it was."
 
 
 def goal(db: Graded) -> None:
@@ -38,7 +41,7 @@ def goal(db: Graded) -> None:
         raise NotYet(f"after the upgrade {wrong} users are in another age group than theirs: upgrade() had that right.")
 
 
-def refused(db: Graded, error: AlembicError, users: list, version: str) -> None:
+def refused(db: Graded, error: AlembicError, users: list, version: str) -> str:
     changes = [str(change) for change in diff(db.schema, snapshot(db.session))]
     if db.value(VERSION) != version:
         changes.append(f"alembic_version is {db.value(VERSION)}, was {version}")
@@ -55,20 +58,25 @@ def refused(db: Graded, error: AlembicError, users: list, version: str) -> None:
             f"the downgrade failed by accident:\n{quoted(error)}\n"
             "  Whoever reads that looks for a mistake of theirs. Raise an error of your own."
         )
-    if len(error.sentence.split()) < 7 or not re.search(r"\bages?\b", error.sentence, re.IGNORECASE):
+    if UNFINISHED.match(error.sentence):
         raise NotYet(
-            f"the downgrade refuses, as it may, but does not say why:\n{quoted(error)}\n"
-            "  Somebody reads it at three in the morning. Name what is lost, the age, and what to do instead."
+            f"the downgrade ends with an error that says it is unfinished:\n{quoted(error)}\n"
+            "  Whoever reads that finishes it. A refusal is a decision: raise a RuntimeError that says so."
         )
-    if not re.search(
-        r"restor|back-?up|forward|instead|revision|dump|snapshot|recover|replica|\bask\b|contact",
-        error.sentence,
-        re.IGNORECASE,
-    ):
+    if not NAMED.search(error.sentence):
         raise NotYet(
-            f"the downgrade refuses and says that the ages are lost, but not what to do instead:\n{quoted(error)}\n"
-            "  Restore them from a backup? Go forward? Whoever reads it has to do something."
+            f"the downgrade refuses, as it may, but its error names nothing that one could look up:\n{quoted(error)}\n"
+            "  Somebody reads it at three in the morning. Name users.age, or 0004_age_group, which has dropped it."
         )
+    try:
+        db.alembic("upgrade", "head")
+    except AlembicError as stuck:
+        raise NotYet(f"after the refusal `alembic upgrade head` fails too:\n{quoted(stuck)}") from None
+    return (
+        "the downgrade refused, and nothing has changed. No check can judge its words, so judge them yourself. "
+        f"This is what somebody reads in an incident:\n{quoted(error)}\n"
+        "  Does it say what is lost, and what to do instead?"
+    )
 
 
 def given_back(db: Graded) -> None:
@@ -105,6 +113,3 @@ def given_back(db: Graded) -> None:
 
 def quoted(error: AlembicError) -> str:
     return "\n".join(f"  {line}" for line in str(error).splitlines())
-
-
-PASSED = "after this downgrade the ages are there, or everybody knows that they are not."
