@@ -1,9 +1,21 @@
 """The course, the same for everybody: its lessons, exercises and predictions, and what each begins with."""
 
 from .cells import Cell, answering_cell, code_cells, find_cell
-from .manifest import Exercise, Lesson, exercises, find, find_exercise, find_lesson, lessons
+from .manifest import Exercise, Lesson, RowChanges, exercises, find, find_exercise, find_lesson, lessons
 from .prediction import Prediction, find_prediction, predictions
-from .starter import DELETED, Answer, answer_in, contents, lay_answer, lay_start, solution_of, starting, texts
+from .starter import (
+    DELETED,
+    Answer,
+    answer_in,
+    contents,
+    given_files,
+    given_heads,
+    lay_answer,
+    lay_start,
+    solution_of,
+    starting,
+    texts,
+)
 from .tables import aligned, table
 from .take_home import write_project
 
@@ -14,6 +26,7 @@ __all__ = [
     "Exercise",
     "Lesson",
     "Prediction",
+    "RowChanges",
     "aligned",
     "answer_in",
     "answering_cell",
@@ -25,6 +38,8 @@ __all__ = [
     "find_exercise",
     "find_lesson",
     "find_prediction",
+    "given_files",
+    "given_heads",
     "lay_answer",
     "lay_start",
     "lessons",

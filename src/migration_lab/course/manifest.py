@@ -21,12 +21,23 @@ LONGEST_ID = 40
 
 
 @dataclass(frozen=True)
+class RowChanges:
+    """What a task asks for to be done to rows that were there: ``changes`` names columns, "users.age", the others tables."""
+
+    changes: frozenset[str] = frozenset()
+    removes: frozenset[str] = frozenset()
+    adds: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
 class Exercise:
     """One folder under ``notebooks/exercises/``.
 
     ``starter``, ``solution`` and each folder of ``wrong`` hold files by their path in an Alembic project. ``project`` is the
     one that they are laid over: "project", which every lesson gets, or "take_home", which `lab template` writes.
-    ``explanation`` is Markdown and tells the solution: it is shown only where the solution may be seen.
+    ``explanation`` is Markdown and tells the solution: it is shown only where the solution may be seen. ``rows`` is what the
+    upgrade may do to rows that were there, ``rows_back`` what may have become of them after the downgrade, and
+    ``not_in_force`` names things that the task leaves so.
     """
 
     id: str
@@ -37,6 +48,9 @@ class Exercise:
     hints: tuple[str, ...]
     explanation: str
     round_trip: bool
+    rows: RowChanges
+    rows_back: RowChanges
+    not_in_force: frozenset[str]
     folder: Path
 
     @property
@@ -231,5 +245,12 @@ def _exercise(name: str, lesson: dict) -> Exercise:
         hints=tuple(entry["hints"]),
         explanation=entry.get("explanation", "").strip(),
         round_trip=entry.get("round_trip", True),
+        rows=_row_changes(entry.get("rows", {})),
+        rows_back=_row_changes(entry.get("rows", {}).get("back", {})),
+        not_in_force=frozenset(entry.get("not_in_force", ())),
         folder=folder,
     )
+
+
+def _row_changes(entry: dict) -> RowChanges:
+    return RowChanges(**{kind: frozenset(names) for kind, names in entry.items() if kind != "back"})

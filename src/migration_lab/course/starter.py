@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import tempfile
 from collections.abc import Mapping
@@ -45,6 +46,45 @@ def answer_in(exercise: Exercise, project: Path) -> Answer:
 def solution_of(exercise: Exercise) -> Answer:
     """The solution, as an answer."""
     return contents(exercise.folder / "solution")
+
+
+def given_files(exercise: Exercise) -> dict[str, bytes]:
+    """The files that an answer leaves as they are: path → content.
+
+    They are those of the exercise's own starter and all revisions, but for what the solution replaces.
+    """
+    own = {file.relative_to(exercise.folder / "starter").as_posix() for file in files_in(exercise.folder / "starter")}
+    return {
+        name: content
+        for name, content in starting(exercise).items()
+        if (name in own or name.startswith("migrations/versions/")) and name not in solution_of(exercise)
+    }
+
+
+def given_heads(exercise: Exercise) -> list[str]:
+    """The last revisions that came with the exercise: an answer's own ones go on from them.
+
+    [] where they are the first, or where the answer has no revision, but an env.py: then it is judged by those that are there.
+    """
+    if not any(name.startswith("migrations/versions/") for name in solution_of(exercise)):
+        return []
+    versions = Path("migrations", "versions")
+    starter, solution = (exercise.folder / folder / versions for folder in ("starter", "solution"))
+    files = [file for file in starter.glob("*.py") if not (solution / file.name).exists()]
+    given = dict(map(_revision, files))
+    return sorted(given.keys() - given.values())
+
+
+def _revision(file: Path) -> tuple[str, str | None]:
+    """The revision and the down revision of a file of the course's, which writes them as literals."""
+    assigned = {
+        target.id: statement.value
+        for statement in ast.parse(file.read_bytes()).body
+        if isinstance(statement, ast.Assign)
+        for target in statement.targets
+        if isinstance(target, ast.Name)
+    }
+    return ast.literal_eval(assigned["revision"]), ast.literal_eval(assigned["down_revision"])
 
 
 def lay_answer(exercise: Exercise, answer: Answer, project: Path) -> None:

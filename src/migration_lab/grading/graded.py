@@ -12,6 +12,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from migration_lab.course import Exercise, given_heads
 from migration_lab.learner import versions_seen
 from migration_lab.pictures import snapshot
 from migration_lab.runner import Runner, Stopped
@@ -20,6 +21,8 @@ from migration_xray.errors import AlembicError, UserError
 from migration_xray.trace import Trace
 
 from .blocker import Blocker
+from .inforce import standing
+from .kept import changes
 from .outage import SERVERS, Watch
 from .rows import Rows
 
@@ -35,12 +38,15 @@ class NotYet(Exception):
 class Graded:
     """What an exercise's ``check(db)`` looks at: the database after the learner's upgrade.
 
-    ``start`` and ``schema`` are the schema before and after, ``before`` has the rows that were there before,
-    ``start_revision`` is where it began (None: at base), ``trace`` is what x-ray saw of the upgrade, ``project`` is the
-    copy of the learner's project.
+    ``start`` and ``schema`` are the schema before and after, ``start_revision`` is where it began (None: at base), ``trace``
+    is what x-ray saw of the upgrade, ``project`` is the copy of the learner's project. ``before`` and ``after`` have the
+    rows: where the answer's own revisions begin, and after the upgrade.
     """
 
+    exercise: Exercise
     trace: Trace
+    before: Rows
+    after: Rows
 
     def __init__(
         self,
@@ -54,15 +60,30 @@ class Graded:
         self.running, self.database, self.project, self.session = running, database, project, session
         self.runner, self.say = runner, say
         self.start = self.schema = snapshot(session)
-        self.before = Rows(session, self.start)
         self.start_revision = ", ".join(versions_seen(session)) or None
-        [(self.began,)] = session.execute("SELECT pg_current_xact_id()::xid")
         self.watch = Watch(running, project, session)
+        self.command = ""
+
+    def begin(self, exercise: Exercise, fill: Callable[[Graded], object] | None) -> None:
+        """Go to where the answer's own revisions begin: the given ones have been applied, and people have been at work.
+
+        ``fill`` writes the rows that they have written since.
+        """
+        self.exercise = exercise
+        with suppress(AlembicError):  # the upgrade meets it again, and tells it
+            for revision in given_heads(exercise):
+                self.alembic("upgrade", revision)
+            if fill:
+                fill(self)
+        self.before = Rows(self.session, snapshot(self.session))
+        self.stood = standing(self.session)
+        [(self.began,)] = self.session.execute("SELECT pg_current_xact_id()::xid")
 
     def upgrade(self) -> None:
         """The upgrade that is graded."""
         self.trace = self.alembic("upgrade", "head")
         self.schema = snapshot(self.session)
+        self.after = Rows(self.session, self.schema)
 
     def alembic(self, *arguments: str) -> Trace:
         """Run one more Alembic command on the graded database: what x-ray saw of it.
@@ -78,6 +99,11 @@ class Graded:
         except (AlembicError, Stopped) as error:  # here, because checks take an AlembicError for the answer's
             self.watch.examine(error)
             raise
+
+    def lost_on_the_way_back(self) -> list[str]:
+        """What became of the rows, in sentences, at the end of a downgrade to where the answer's own revisions began."""
+        now = snapshot(self.session)
+        return changes(self.before, Rows(self.session, now), self.exercise.rows_back, within=now)
 
     def rows(self, query: str | sql.Composed, *parameters: Any) -> list[tuple[Any, ...]]:
         """The rows of a query; what it changes is rolled back."""

@@ -1,7 +1,8 @@
 """Grade an exercise by the database that the learner's migrations produce, never by their text.
 
-A fresh database at the exercise's start state, a copy of the learner's project, ``upgrade head``; then the exercise's
-own check looks at what stands there; then down, which must lead back to the start, and up once more.
+A fresh database at the exercise's start state, a copy of the learner's project, the given revisions, ``upgrade head``; then
+the grader's own probes and the exercise's check look at what stands there; then down, which must lead back to the start,
+and up once more.
 """
 
 from __future__ import annotations
@@ -27,10 +28,12 @@ from migration_lab.workspace import Workspace
 from migration_xray.costs import costs
 from migration_xray.errors import AlembicError, UserError
 
+from .given import edited
 from .graded import Graded, NotYet
-from .measurement import measured, own_start
+from .inforce import not_in_force
+from .kept import changes
 from .outage import Exhausted, Outage
-from .roundtrip import given_revision, listed, quoted, round_trip
+from .roundtrip import listed, quoted, round_trip
 from .scratch import scratch
 
 
@@ -53,12 +56,7 @@ def check(exercise: Exercise, workspace: Workspace | None = None, say: Callable[
         shutil.copytree(project, folder, ignore=IGNORED)
 
     found = grade(exercise, lay, lambda: server(workspace=workspace), f"check_{workspace.tag}_", say)
-    if found.answer is None or found.costs is not None:
-        return replace(found, message=naming_reset(found.message, exercise, project))
-    try:
-        return replace(found, costs=measured(exercise, found.answer, workspace, say))
-    except UserError:
-        return found  # it has passed all the same
+    return replace(found, message=naming_reset(found.message, exercise, project))
 
 
 def grade(
@@ -79,9 +77,12 @@ def grade(
             answer = answer_in(exercise, project)
             if not answer:
                 return not_attempted(exercise)
+            changed = edited(exercise, answer)
             running = choose_server()
             with scratch(running, exercise, stem) as database:
                 found = _graded(exercise, running, database, project, say)
+            if changed:
+                return _not_as_given(changed, found)
             return replace(found, answer=answer) if found.outcome is Outcome.PASSED else found
     except Outage as outage:
         return Grade(exercise, Outcome.COULD_NOT_RUN, str(outage), at_fault=False)
@@ -92,6 +93,15 @@ def grade(
 def not_attempted(exercise: Exercise) -> Grade:
     return Grade(
         exercise, Outcome.NOT_ATTEMPTED, "the starter is unchanged. Write your answer, run its cell, check again."
+    )
+
+
+def _not_as_given(changed: str, found: Grade) -> Grade:
+    """The grade of an answer that has changed a given file: that first, then what was found with the file as it is."""
+    if found.outcome is Outcome.PASSED:
+        return Grade(found.exercise, Outcome.NOT_YET, changed)
+    return (
+        replace(found, message=f"{changed}\n  With the file as it is now: {found.message}") if found.at_fault else found
     )
 
 
@@ -115,7 +125,7 @@ def _graded(exercise: Exercise, running: Server, database: str, project: Path, s
         except Exception as error:
             return Grade(exercise, Outcome.NOT_YET, _unforeseen(error, graded))
     passed: str = getattr(checks, "PASSED", "your database is what was asked for.")
-    return Grade(exercise, Outcome.PASSED, said or passed, costs=None if own_start(exercise) else costs(graded.trace))
+    return Grade(exercise, Outcome.PASSED, said or passed, costs=costs(graded.trace))
 
 
 def _checked(exercise: Exercise, checks: ModuleType, graded: Graded) -> str | None:
@@ -124,10 +134,14 @@ def _checked(exercise: Exercise, checks: ModuleType, graded: Graded) -> str | No
     Whatever goes wrong, the server is asked first whether it is the cause: then it is no finding, and no try.
     """
     try:
+        graded.begin(exercise, getattr(checks, "fill", None))
         graded.upgrade()
+        found = _probed(exercise, graded)
         said = checks.check(graded)
+        if found:
+            raise NotYet(found)
         if exercise.round_trip:
-            round_trip(graded, given_revision(exercise))
+            round_trip(graded)
     except (Outage, Exhausted):
         raise
     except Exception as error:
@@ -136,6 +150,18 @@ def _checked(exercise: Exercise, checks: ModuleType, graded: Graded) -> str | No
     if graded.watch.refused:
         raise graded.watch.refused
     return said
+
+
+def _probed(exercise: Exercise, graded: Graded) -> str | None:
+    """What the grader itself finds after the upgrade, whatever the exercise: rows that were lost, rules that hold nobody.
+
+    It looks before the exercise's check, which may go up and down; but what that says is nearer to the task, and comes first.
+    """
+    if lost := changes(graded.before, graded.after, exercise.rows, graded.before.schema):
+        return f"after the upgrade the rows that were there are not what they were:{listed(lost)}\n  Nobody asked for that."
+    if off := not_in_force(graded.session, graded.stood, exercise.not_in_force):
+        return f"after the upgrade not all that stands in the database is in force:{listed(off)}"
+    return None
 
 
 def _unforeseen(error: Exception, graded: Graded) -> str:

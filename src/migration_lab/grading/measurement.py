@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from migration_lab.course import Answer, Exercise, lay_answer, solution_of
+from migration_lab.course import Answer, Exercise, given_heads, lay_answer
 from migration_lab.errors import in_words
 from migration_lab.runner import Runner, Stopped
 from migration_lab.server import server
@@ -16,7 +16,6 @@ from migration_xray.errors import UserError
 
 from .graded import Graded
 from .outage import Exhausted
-from .roundtrip import given_heads
 from .scratch import scratch
 
 
@@ -36,18 +35,8 @@ def measured(exercise: Exercise, answer: Answer, workspace: Workspace, say: Call
         ):
             graded = Graded(running, database, project, session, runner, say)
             try:
-                for revision in own_start(exercise):
+                for revision in given_heads(exercise):
                     graded.alembic("upgrade", revision)
                 return costs(graded.alembic("upgrade", "head"))
             except (Stopped, Exhausted) as end:
                 raise UserError(str(end)) from None
-
-
-def own_start(exercise: Exercise) -> list[str]:
-    """The revisions from which an answer's own ones go on; none where they are the first.
-
-    Those that came with the exercise are no cost of the answer. In one transaction with them, a table that they make is new,
-    and its locks would not count. Where the answer has no revision, but an env.py, it is judged by those that are there.
-    """
-    own = any(name.startswith("migrations/versions/") for name in solution_of(exercise))
-    return given_heads(exercise) if own else []

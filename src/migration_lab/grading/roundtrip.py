@@ -2,38 +2,50 @@
 
 from __future__ import annotations
 
-import ast
-from pathlib import Path
-
-from migration_lab.course import Exercise
+from migration_lab.course import given_heads
 from migration_lab.pictures import Schema, diff, snapshot
 from migration_xray.errors import AlembicError
 
 from .graded import Graded, NotYet
+from .inforce import not_in_force
 
 
-def round_trip(graded: Graded, given: str | None) -> None:
+def round_trip(graded: Graded) -> None:
     """Down must lead back to the start, and up again to the same goal. Raises NotYet where it does not.
 
-    The journey stops at the revision that came with the exercise: further down, its tables go, and take along what the
-    learner's downgrade() has left.
+    The journey stops where the answer's own revisions began: further down, the given ones' tables go, and take along what
+    the learner's downgrade() has left.
     """
-    failed = "the upgrade is right, but `alembic downgrade` failed."
-    if given:
-        _downgrade(graded, given, failed)
-        stop = snapshot(graded.session)
+    heads = given_heads(graded.exercise)
+    if len(heads) == 1:
+        [given] = heads
+        _downgrade(graded, given, "the upgrade is right, but `alembic downgrade` failed.")
+        _must_lead_back(graded.before.schema, snapshot(graded.session), given)
+        _must_have_its_rows(graded)
         failed = f"downgrade() ran, and does not lead back to {given}: the way further down is closed now."
-    _downgrade(graded, graded.start_revision or "base", failed)
-    _must_lead_back(graded.start, snapshot(graded.session), "the start")
+        _downgrade(graded, graded.start_revision or "base", failed)
+        _must_lead_back(graded.start, snapshot(graded.session), "the start")
+    else:
+        _downgrade(graded, graded.start_revision or "base", "the upgrade is right, but `alembic downgrade` failed.")
+        _must_lead_back(graded.start, snapshot(graded.session), "the start")
+        _must_have_its_rows(graded)
     try:
-        if given:
-            graded.alembic("upgrade", given)
-            _must_lead_back(snapshot(graded.session), stop, given)
         graded.alembic("upgrade", "head")
     except AlembicError as error:
         raise NotYet(f"up and down work once, but the second upgrade failed.\n{quoted(error)}") from None
     if left := diff(graded.schema, snapshot(graded.session)):
         raise NotYet(f"the second upgrade leads elsewhere than the first:{listed(left)}")
+
+
+def _must_have_its_rows(graded: Graded) -> None:
+    """The rows are what they were, and what stands is in force, where the answer's own revisions began or at the start."""
+    if lost := graded.lost_on_the_way_back():
+        raise NotYet(
+            "the upgrade is right, but after the downgrade the rows are not what they were before:"
+            f"{listed(lost)}\n  Old code is at work again then, with these rows."
+        )
+    if off := not_in_force(graded.session, graded.stood, graded.exercise.not_in_force):
+        raise NotYet(f"after the downgrade not all that stands in the database is in force:{listed(off)}")
 
 
 def _downgrade(graded: Graded, revision: str, failed: str) -> None:
@@ -49,33 +61,6 @@ def _must_lead_back(wanted: Schema, found: Schema, place: str) -> None:
             f"the upgrade is right, but the downgrade does not lead back to {place}:"
             f"{listed(left)}\n  downgrade() takes back all that upgrade() did, and no more."
         )
-
-
-def given_revision(exercise: Exercise) -> str | None:
-    """The last revision that came with the exercise and is no part of the answer; None where there is none, or two."""
-    last = given_heads(exercise)
-    return last[0] if len(last) == 1 else None
-
-
-def given_heads(exercise: Exercise) -> list[str]:
-    """The revisions that came with the exercise, are no part of the answer, and are followed by none of those."""
-    versions = Path("migrations", "versions")
-    starter, solution = (exercise.folder / folder / versions for folder in ("starter", "solution"))
-    files = [file for file in starter.glob("*.py") if not (solution / file.name).exists()]
-    given = dict(map(_revision, files))
-    return sorted(given.keys() - given.values())
-
-
-def _revision(file: Path) -> tuple[str, str | None]:
-    """The revision and the down revision of a file of the course's, which writes them as literals."""
-    assigned = {
-        target.id: statement.value
-        for statement in ast.parse(file.read_bytes()).body
-        if isinstance(statement, ast.Assign)
-        for target in statement.targets
-        if isinstance(target, ast.Name)
-    }
-    return ast.literal_eval(assigned["revision"]), ast.literal_eval(assigned["down_revision"])
 
 
 def quoted(error: AlembicError) -> str:

@@ -16,16 +16,19 @@ from migration_lab.pictures import Schema, Table
 # What a value's text depends on besides the value.
 SESSION = {"datestyle": "ISO", "intervalstyle": "postgres", "timezone": "UTC", "bytea_output": "hex"}
 
+Texts = tuple[str | None, ...]
+
 
 @dataclass(frozen=True)
 class Content:
     """A table's rows at one moment, in the order of ``key``: its primary key, or all its columns where it has none.
 
-    They stay as the server sent them until somebody asks for them.
+    ``types`` are the columns' types, by name. The rows stay as the server sent them until somebody asks for them.
     """
 
-    columns: tuple[str, ...]
+    types: dict[str, str]
     key: tuple[str, ...]
+    has_key: bool
     cursor: psycopg.Cursor[dict[str, Any]]
 
     @cached_property
@@ -33,14 +36,29 @@ class Content:
         """Column → value, as psycopg gives it."""
         return self.cursor.fetchall()
 
+    @property
+    def count(self) -> int:
+        return self.cursor.rowcount
+
+    def texts(self, columns: tuple[str, ...]) -> list[Texts]:
+        """These columns of each row, as the server writes them."""
+        result, names = self.cursor.pgresult, list(self.types)
+        assert result is not None  # a SELECT has one
+        places = [names.index(column) for column in columns]
+        return [
+            tuple([None if (value := result.get_value(row, place)) is None else value.decode() for place in places])
+            for row in range(result.ntuples)
+        ]
+
 
 class Rows(Mapping[str, list[dict[str, Any]]]):
     """The rows of each table at the moment this was made: ``rows["orders"]`` is a list of dicts, column → value.
 
-    ``content`` has the columns and the key of a table besides: ``rows.content["orders"].key``.
+    ``schema`` is the schema of that moment, ``content`` has the columns and the key of a table besides.
     """
 
     def __init__(self, session: psycopg.Connection, schema: Schema):
+        self.schema = schema
         tables = [table for table in schema.tables.values() if table.kind in ("table", "partitioned table")]
         with session.transaction(force_rollback=True):
             session.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
@@ -60,21 +78,21 @@ class Rows(Mapping[str, list[dict[str, Any]]]):
         return len(self.content)
 
 
-def identifier(name: str) -> sql.Identifier:
+def identifier(table: str) -> sql.Identifier:
     """A table's name as a schema's snapshot has it, for SQL."""
-    return sql.Identifier(*(name.split(".", 1) if "." in name else ("public", name)))
+    return sql.Identifier(*(table.split(".", 1) if "." in table else ("public", table)))
 
 
 def _content(session: psycopg.Connection, table: Table) -> Content:
-    columns = tuple(table.columns)
+    types = {name: column.type for name, column in table.columns.items()}
     keys = [constraint.columns for constraint in table.constraints.values() if constraint.kind == "primary key"]
-    key = keys[0] if keys else columns
+    key = keys[0] if keys else tuple(types)
     query = sql.SQL("SELECT {} FROM {} ORDER BY {}").format(
-        sql.SQL(", ").join(map(sql.Identifier, columns)),
+        sql.SQL(", ").join(map(sql.Identifier, types)),
         identifier(table.name),
-        sql.SQL(", ").join(map(sql.Identifier, key) if keys else map(_as_text, columns)),
+        sql.SQL(", ").join(map(sql.Identifier if keys else _as_text, key)),
     )
-    return Content(columns, key, session.cursor(row_factory=dict_row).execute(query))
+    return Content(types, key, bool(keys), session.cursor(row_factory=dict_row).execute(query))
 
 
 def _as_text(column: str) -> sql.Composed:
