@@ -10,6 +10,7 @@ from . import batch
 from .comparison import Comparison, compare
 from .graded import SECONDS, WRITER_STAYS, Graded, NotYet
 from .grader import check
+from .unseen import WrongRows
 from .watcher import check_whenever_saved
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "Trace",
     "Traffic",
     "Transaction",
+    "WrongRows",
     "batch",
     "check",
     "check_whenever_saved",

@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from migration_lab.course import Exercise, given_heads
+from migration_lab.course import Exercise
 from migration_lab.learner import versions_seen
 from migration_lab.pictures import snapshot
 from migration_lab.runner import Runner, Stopped
@@ -64,30 +64,24 @@ class Graded:
         self.watch = Watch(running, project, session)
         self.command = ""
 
-    def begin(self, exercise: Exercise, fill: Callable[[Graded], object] | None) -> None:
-        """Go to where the answer's own revisions begin: the given ones have been applied, and people have been at work.
-
-        ``fill`` writes the rows that they have written since.
-        """
+    def begin(self, exercise: Exercise) -> None:
+        """Look at what is there where the answer's own revisions begin."""
         self.exercise = exercise
-        with suppress(AlembicError):  # the upgrade meets it again, and tells it
-            for revision in given_heads(exercise):
-                self.alembic("upgrade", revision)
-            if fill:
-                fill(self)
         self.before = Rows(self.session, snapshot(self.session))
         self.stood = standing(self.session)
-        [(self.began,)] = self.session.execute("SELECT pg_current_xact_id()::xid")
+        self.began = self.now()
 
     def upgrade(self) -> None:
         """The upgrade that is graded."""
+        self.began = self.now()
         self.trace = self.alembic("upgrade", "head")
         self.schema = snapshot(self.session)
         self.after = Rows(self.session, self.schema)
 
-    def alembic(self, *arguments: str) -> Trace:
-        """Run one more Alembic command on the graded database: what x-ray saw of it.
+    def alembic(self, *arguments: str, project: Path | None = None) -> Trace:
+        """Run one more Alembic command on the graded database, by default in the copy of the learner's project.
 
+        Returns what x-ray saw of it.
         Raises AlembicError, with its ``trace``, where the command fails, and UserError where the server is the cause.
         """
         self.command = " ".join(("alembic", *arguments))
@@ -95,7 +89,7 @@ class Graded:
         self.say(self.command)
         variables = environment(self.running.database_url(self.database)) | {"PYTHONDONTWRITEBYTECODE": "1"}
         try:
-            return self.runner.alembic(arguments, self.project, variables, SECONDS)
+            return self.runner.alembic(arguments, project or self.project, variables, SECONDS)
         except (AlembicError, Stopped) as error:  # here, because checks take an AlembicError for the answer's
             self.watch.examine(error)
             raise
@@ -171,7 +165,7 @@ class Graded:
         return self.value("SELECT pg_current_xact_id()::xid::text")
 
     def _written(self, query: str, table: str, since: str | None) -> int:
-        return self.value(sql.SQL(query).format(sql.Identifier(table)), since or str(self.began))
+        return self.value(sql.SQL(query).format(sql.Identifier(table)), since or self.began)
 
     def plan(self, query: str) -> list[dict]:
         """The nodes of a query's plan, from the top.

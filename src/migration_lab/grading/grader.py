@@ -35,6 +35,7 @@ from .kept import changes
 from .outage import Exhausted, Outage
 from .roundtrip import listed, quoted, round_trip
 from .scratch import scratch
+from .unseen import OTHER_ROWS, met_a_row, prepare
 
 
 def silently(step: str) -> None:
@@ -115,9 +116,9 @@ def _graded(exercise: Exercise, running: Server, database: str, project: Path, s
             return Grade(exercise, Outcome.NOT_YET, str(finding))
         except AlembicError as error:
             meaning = checks.explain(error) if hasattr(checks, "explain") else None
-            return Grade(
-                exercise, Outcome.COULD_NOT_RUN, f"`{graded.command}` failed.\n{quoted(error)}{_below(meaning)}"
-            )
+            rows = OTHER_ROWS if met_a_row(error) else None
+            said = f"`{graded.command}` failed.\n{quoted(error)}{_below(meaning)}{_below(rows)}"
+            return Grade(exercise, Outcome.COULD_NOT_RUN, said)
         except Stopped as end:
             return Grade(exercise, Outcome.COULD_NOT_RUN, f"{end}. Nothing of the lab was harmed.")
         except UserError:
@@ -133,8 +134,9 @@ def _checked(exercise: Exercise, checks: ModuleType, graded: Graded) -> str | No
 
     Whatever goes wrong, the server is asked first whether it is the cause: then it is no finding, and no try.
     """
+    prepare(graded, exercise)
     try:
-        graded.begin(exercise, getattr(checks, "fill", None))
+        graded.begin(exercise)
         graded.upgrade()
         found = _probed(exercise, graded)
         said = checks.check(graded)

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from migration_lab.course import Answer, Exercise, given_heads, lay_answer
+from migration_lab.course import Answer, Exercise, lay_answer
 from migration_lab.errors import in_words
 from migration_lab.runner import Runner, Stopped
 from migration_lab.server import server
@@ -17,6 +17,7 @@ from migration_xray.errors import UserError
 from .graded import Graded
 from .outage import Exhausted
 from .scratch import scratch
+from .unseen import prepare
 
 
 def measured(exercise: Exercise, answer: Answer, workspace: Workspace, say: Callable[[str], None]) -> Costs:
@@ -35,8 +36,7 @@ def measured(exercise: Exercise, answer: Answer, workspace: Workspace, say: Call
         ):
             graded = Graded(running, database, project, session, runner, say)
             try:
-                for revision in given_heads(exercise):
-                    graded.alembic("upgrade", revision)
+                prepare(graded, exercise)
                 return costs(graded.alembic("upgrade", "head"))
             except (Stopped, Exhausted) as end:
                 raise UserError(str(end)) from None

@@ -16,6 +16,7 @@ from migration_lab.server import Server, startstate
 from migration_xray.errors import UserError
 
 from .graded import SECONDS
+from .unseen import start_of
 
 TIMEOUTS = {
     "statement_timeout": f"{SECONDS - 5}s",  # first of all: the server's refusal leads to the line at fault
@@ -27,7 +28,7 @@ UNSAVED = {"synchronous_commit": "off"}  # a commit need not reach the disk: aft
 
 @contextmanager
 def scratch(running: Server, exercise: Exercise, stem: str) -> Iterator[str]:
-    """A fresh database at the exercise's start state, with time limits.
+    """A fresh database at the start state that the exercise is graded on, with time limits.
 
     At the end it is dropped, in a thread: nobody has to wait for that, but the process does not end before. A session
     named like the database stands beside it: a scratch database without one was left by a check that died.
@@ -41,7 +42,7 @@ def scratch(running: Server, exercise: Exercise, stem: str) -> Iterator[str]:
             [stem],
         ).fetchall():
             startstate.drop_database(session, leftover)
-        startstate.create_by(session, running, database, exercise.start)
+        startstate.create_by(session, running, database, start_of(exercise))
         command = sql.SQL("ALTER DATABASE {} SET {} = {}")
         limits = [
             command.format(sql.Identifier(database), sql.Identifier(setting), sql.Literal(value))
