@@ -1,6 +1,6 @@
 """users.phone: required, '' for old users and for those of old code, and no row written for it."""
 
-from migration_lab.grading import Graded, NotYet
+from migration_lab.grading import Graded, NotYet, WrongRows
 
 OLD_CODE = "INSERT INTO users (name, email) VALUES ('Noor Khan', 'noor.khan@example.com') RETURNING phone"
 NEW_CODE = "INSERT INTO users (name, email, phone) VALUES ('Noor Khan', 'noor.khan@example.com', '555 0100')"
@@ -30,14 +30,16 @@ def the_column_is_there(db: Graded) -> None:
         raise NotYet(f"users.phone is {column.type}, not character varying(20).")
     empty = db.value("SELECT count(*) FROM users WHERE phone IS NULL")
     if empty:
-        raise NotYet(
+        raise WrongRows(
             f"{empty} users that were there before have no phone (NULL), not ''. "
             "A default that comes after the column is for new rows only."
         )
-    invented = db.rows("SELECT count(*), phone FROM users WHERE phone <> '' GROUP BY phone LIMIT 1")
-    for count, phone in invented:
-        raise NotYet(
-            f"{count} users that were there before have the phone {phone!r}, not an empty one, and nobody has told us one."
+    invented = db.rows("SELECT id, phone FROM users WHERE phone <> '' ORDER BY id")
+    if invented:
+        user, phone = invented[0]
+        raise WrongRows(
+            f"{len(invented)} users that were there before have a phone, and nobody has told us one: that of user {user} "
+            f"is {phone!r}, and should be empty."
         )
 
 

@@ -1,13 +1,15 @@
 """orders.status: complete and completed, no other word at any moment, and no scan that anybody waits for."""
 
-from migration_lab.grading import Graded, NotYet, snapshot
+from decimal import Decimal
+
+from migration_lab.grading import Graded, NotYet, WrongRows, snapshot
 
 GIVEN = "0004_status_check"
-WRITE = "UPDATE orders SET status = %s WHERE id = 1"
+WRITE = "UPDATE orders SET status = %s WHERE id = (SELECT max(id) FROM orders)"
 # Puts the word back at once, and leaves a trace where it was taken.
 SLIPS_IN = """DO $$ BEGIN
-    UPDATE orders SET status = 'lost' WHERE id = 3;
-    UPDATE orders SET status = 'complete', total = 0 WHERE id = 3;
+    UPDATE orders SET status = 'lost' WHERE id = {order};
+    UPDATE orders SET status = 'complete', total = 12345.67 WHERE id = {order};
 EXCEPTION WHEN check_violation THEN NULL; END $$"""
 
 
@@ -21,10 +23,11 @@ def check(db: Graded) -> None:
     for word in ("pending", "processing", "cancelled"):
         if db.refusal(WRITE, word):
             raise NotYet(f"orders refuses {word} now, which it took before.")
-    moved = db.value("SELECT count(*) FROM orders WHERE status = 'completed'")
+    moved = [order for (order,) in db.rows("SELECT id FROM orders WHERE status = 'completed' ORDER BY id")]
     if moved:
-        raise NotYet(
-            f"{moved} orders have lost the word that old code asks for: while it runs, their rows keep complete."
+        raise WrongRows(
+            f"{len(moved)} orders, such as order {moved[0]}, have lost the word that old code asks for: while it runs, their rows "
+            "keep complete."
         )
     if not db.refusal(WRITE, "lost"):
         raise NotYet("orders takes the status 'lost': no check is left that knows the words.")
@@ -47,9 +50,10 @@ def check(db: Graded) -> None:
 
 def in_the_queue(db: Graded) -> None:
     """Who stands in the queue behind the migration writes as soon as it lets go: is a check there by then?"""
+    kept, order = [row["id"] for row in db.before["orders"] if row["status"] == "complete"][-2:]
     db.alembic("downgrade", GIVEN)
-    db.upgrade_beside_writers("UPDATE orders SET total = total WHERE id = 2", SLIPS_IN)
-    if db.value("SELECT total FROM orders WHERE id = 3") == 0:
+    db.upgrade_beside_writers(f"UPDATE orders SET total = total WHERE id = {kept}", SLIPS_IN.format(order=order))
+    if db.value("SELECT total FROM orders WHERE id = %s", order) == Decimal("12345.67"):
         raise NotYet(
             "a writer who had waited for your migration wrote the status 'lost' in the middle of it: the old check was gone and "
             "the new one not yet there. In an autocommit_block each statement is a transaction; add and drop in one."

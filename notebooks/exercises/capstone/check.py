@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from decimal import Decimal
 
 import psycopg
 
 from migration_lab.grading import (
+    OTHER_ROWS,
     AlembicError,
     Graded,
     NotYet,
@@ -25,14 +27,13 @@ ORDERS = "public.orders"
 OUT_OF_RANGE, GAVE_UP, DEADLOCK, IS_THERE = "22003", "55P03", "40P01", "42P07"
 QUEUE = 1_200  # ms that a reader may wait: env.py's 300, on a busy machine
 MOST = 10_000  # orders in a transaction
-CENTS = "(id::bigint * 131 % 49000) + 500"  # what the shop's data say of each order
 LIST = """
     SELECT id, created_at, total_cents, currency FROM orders
-    WHERE user_id = 7 AND status = 'pending' ORDER BY created_at DESC LIMIT 20"""
+    WHERE user_id = {} AND status = 'pending' ORDER BY created_at DESC LIMIT 20"""
 # Twenty users with a thousand orders each, of every status.
 MANY = """
     INSERT INTO orders (user_id, status, total_cents, created_at)
-    SELECT 1 + n % 20, (ARRAY['pending', 'processing', 'complete', 'cancelled'])[1 + n / 20 % 4], n,
+    SELECT (ARRAY{})[1 + n % 20], (ARRAY['pending', 'processing', 'complete', 'cancelled'])[1 + n / 20 % 4], n,
            timestamp '2026-03-03' + n * interval '1 minute' FROM generate_series(1, 20000) AS n"""
 
 ENTANGLED = (
@@ -135,7 +136,7 @@ def goal(db: Graded, page: Page) -> None:
 
 
 def currency(db: Graded, say) -> None:
-    insert = "INSERT INTO orders (user_id, total_cents{}) VALUES (1, 1999{}) RETURNING currency"
+    insert = f"INSERT INTO orders (user_id, total_cents{{}}) VALUES ({user(db)}, 1999{{}}) RETURNING currency"
     if refused := db.refusal(insert.format("", "")):
         at_fault = refused.diag.column_name or refused.diag.constraint_name
         whose = "an order for which nobody says a currency" if at_fault else "an order of new code"
@@ -164,32 +165,54 @@ def currency(db: Graded, say) -> None:
 
 def cents(db: Graded, say) -> None:
     most = 9_999_999_999  # the cents of the largest total
-    refused = db.refusal("INSERT INTO orders (user_id, total_cents) VALUES (1, %s)", most)
+    refused = db.refusal("INSERT INTO orders (user_id, total_cents) VALUES (%s, %s)", user(db), most)
     if refused and refused.sqlstate == OUT_OF_RANGE:
         say(False, f"an order of {most:,} cents, which total could hold, is refused: {refused.diag.message_primary}.")
-    half = "INSERT INTO orders (user_id, total_cents) VALUES (1, 1999.5) RETURNING total_cents"
+    half = f"INSERT INTO orders (user_id, total_cents) VALUES ({user(db)}, 1999.5) RETURNING total_cents"
     if not db.refusal(half) and (kept := db.value(half)) % 1:
         say(
             False,
             f"total_cents keeps {kept}: the invoice service wants whole cents, and a type without decimals has no others.",
         )
-    other = db.value(f"SELECT count(*) FROM orders WHERE total_cents IS DISTINCT FROM {CENTS}")
+    totals = totals_before(db)
+    found = dict(db.rows("SELECT id, total_cents FROM orders"))
+    other = [order for order, total in totals.items() if found.get(order) != total * 100]
     if other:
-        say(False, f"{other:,} orders have other cents than their total had.")
+        order = other[0]
+        say(
+            False,
+            f"{len(other):,} orders have other cents than their total had: order {order} had a total of {totals[order]}, and has "
+            f"{found.get(order)} cents. {OTHER_ROWS}",
+        )
     elif not refused:
-        count = db.value("SELECT count(*) FROM orders")
-        say(True, f"total_cents: right in all of {count:,} orders, and wide enough for the largest total.")
+        say(True, f"total_cents: right in all of {len(found):,} orders, and wide enough for the largest total.")
+
+
+def totals_before(db: Graded) -> dict[int, Decimal]:
+    """The total that each order had before the upgrade, by the order's id."""
+    return {order["id"]: order["total"] for order in db.before["orders"]}
+
+
+def order_at(db: Graded, place: int) -> int:
+    """The id of one of the orders that were there before the upgrade, by its place among them."""
+    return db.before["orders"][place]["id"]
+
+
+def user(db: Graded) -> int:
+    """The id of some user."""
+    return db.before["users"][-1]["id"]
 
 
 def support_list(db: Graded, say) -> None:
     """The plan of support's list, where users have many orders."""
+    users = [row["id"] for row in db.before["users"][-20:]]
     with db.session.transaction(force_rollback=True):
         try:
-            db.session.execute(MANY)
+            db.session.execute(MANY.format(users))
         except psycopg.Error:
             return  # told already
         db.session.execute("ANALYZE orders")
-        nodes = db.plan(LIST)
+        nodes = db.plan(LIST.format(users[6]))
     kinds = [node["Node Type"] for node in nodes]
     sorts = next((kind for kind in kinds if "Sort" in kind), None)
     scan = next(node for node in nodes if "Scan" in node["Node Type"])
@@ -220,9 +243,16 @@ def back_to_monday(db: Graded, page: Page) -> None:
             BACK, False, "`alembic downgrade` ran, and orders has no total after it: old code can't run on Friday."
         )
         raise NotYet(str(page))
-    lost = db.value(f"SELECT count(*) FROM orders WHERE total * 100 IS DISTINCT FROM {CENTS}")
+    found = dict(db.rows("SELECT id, total FROM orders"))
+    lost = [order for order, total in totals_before(db).items() if found.get(order) != total]
     if lost:
-        page.add(BACK, False, f"the way back was open, but {lost:,} orders have lost their total on it.")
+        was, now = totals_before(db)[lost[0]], found.get(lost[0])
+        page.add(
+            BACK,
+            False,
+            f"the way back was open, but {len(lost):,} orders have lost their total on it: that of order {lost[0]} was {was}, "
+            f"and is {now} now. {OTHER_ROWS}",
+        )
 
 
 # --- Data and stalls: Tuesday to Thursday, with the application at work -----------------------------------------------
@@ -242,8 +272,8 @@ def first_release(db: Graded, page: Page, tuesday: list[str]) -> tuple[list[Trac
             traffic.traces.append(trace)
             price = 1000 + number
             for statement in (
-                f"INSERT INTO orders (user_id, total) VALUES (1, {price} / 100.0) RETURNING id",
-                f"UPDATE orders SET total = {price} / 100.0 WHERE id = {10 + number} RETURNING id",
+                f"INSERT INTO orders (user_id, total) VALUES ({user(db)}, {price} / 100.0) RETURNING id",
+                f"UPDATE orders SET total = {price} / 100.0 WHERE id = {order_at(db, 10 + number)} RETURNING id",
             ):
                 try:
                     written[db.session.execute(statement).fetchone()[0]] = price
@@ -265,7 +295,7 @@ def first_release(db: Graded, page: Page, tuesday: list[str]) -> tuple[list[Trac
 
 def beside_a_buyer(db: Graded, revision: str) -> Trace:
     """A buyer takes some seconds over an order, as they do: an index that is built meanwhile has to wait."""
-    with db.blocker("UPDATE orders SET status = status WHERE id = 40", WRITER_STAYS):
+    with db.blocker(f"UPDATE orders SET status = status WHERE id = {order_at(db, 40)}", WRITER_STAYS):
         return db.alembic("upgrade", revision)
 
 
@@ -304,8 +334,8 @@ def both_releases(db: Graded, page: Page, written: dict[int, int]) -> None:
 def new_code_fault(db: Graded) -> str | None:
     """What goes wrong where new code writes and old code reads, if anything does."""
     new = {
-        "INSERT INTO orders (user_id, total_cents, currency) VALUES (1, 4242, 'USD') RETURNING total": "takes an order",
-        "UPDATE orders SET total_cents = 4242 WHERE id = 500 RETURNING total": "changes one",
+        f"INSERT INTO orders (user_id, total_cents, currency) VALUES ({user(db)}, 4242, 'USD') RETURNING total": "takes an order",
+        f"UPDATE orders SET total_cents = 4242 WHERE id = {order_at(db, 500)} RETURNING total": "changes one",
     }
     for statement, what in new.items():
         if refused := db.refusal(statement):
@@ -317,7 +347,7 @@ def new_code_fault(db: Graded) -> str | None:
 
 def second_release(db: Graded, page: Page) -> Trace:
     """New code works on Thursday, and a report, which reads orders, has its transaction open for a while."""
-    report, buyer = "SELECT count(*) FROM orders", "UPDATE orders SET status = status WHERE id = 20"
+    report, buyer = "SELECT count(*) FROM orders", f"UPDATE orders SET status = status WHERE id = {order_at(db, 20)}"
     with Traffic(db.running.database_url(db.database), "orders", apps=["new"], project=db.project) as traffic:
         trace, waited = db.upgrade_beside_writers(report, buyer)
         traffic.traces.append(trace)
@@ -392,13 +422,15 @@ def way_back(db: Graded, page: Page, tuesday: str) -> None:
     goal = snapshot(db.session)
     # What was bought and changed since Thursday: nobody ever gave it a total.
     with suppress(psycopg.Error):  # refused where a trigger was left: told already
-        db.session.execute("INSERT INTO orders (user_id, total_cents, currency) VALUES (7, 4321, 'USD')")
-        db.session.execute("UPDATE orders SET total_cents = 4343 WHERE id = 600")
+        db.session.execute(
+            f"INSERT INTO orders (user_id, total_cents, currency) VALUES ({user(db)}, 4321, 'USD')"
+        )
+        db.session.execute("UPDATE orders SET total_cents = 4343 WHERE id = %s", [order_at(db, 600)])
     db.alembic("downgrade", tuesday)
-    if refused := db.refusal("INSERT INTO orders (user_id, total) VALUES (1, 9.99)"):
+    if refused := db.refusal("INSERT INTO orders (user_id, total) VALUES (%s, 9.99)", user(db)):
         page.add(BACK, False, f"Thursday taken back, old code can't take an order: {refused.diag.message_primary}.")
         return
-    row = db.rows("UPDATE orders SET total = 77 WHERE id = 30 RETURNING total_cents")[0][0]
+    row = db.value("UPDATE orders SET total = 77 WHERE id = %s RETURNING total_cents", order_at(db, 30))
     if row != 7700:
         page.add(BACK, False, "Thursday taken back, old code writes a total again, and total_cents does not follow.")
     if not page.parts[BACK] and (fault := new_code_fault(db)):

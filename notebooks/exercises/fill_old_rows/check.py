@@ -1,6 +1,6 @@
 """products.currency: EUR in old rows and new ones, without touching a row."""
 
-from migration_lab.grading import Graded, NotYet
+from migration_lab.grading import Graded, NotYet, WrongRows
 
 OLD_CODE = "INSERT INTO products (name, price) VALUES ('Teapot', 24.90) RETURNING currency"
 
@@ -13,13 +13,16 @@ def check(db: Graded) -> None:
         raise NotYet(f"products.currency is {column.type}; a currency's code has three letters: character varying(3).")
     empty = db.value("SELECT count(*) FROM products WHERE currency IS NULL")
     if empty:
-        raise NotYet(
+        raise WrongRows(
             f"{empty} products that were there before have no currency (NULL). "
             "A default that comes after the column fills new rows only."
         )
-    strange = db.value("SELECT count(*) FROM products WHERE currency <> 'EUR'")
+    strange = db.rows("SELECT id, currency FROM products WHERE currency <> 'EUR' ORDER BY id")
     if strange:
-        raise NotYet(f"{strange} old products have another currency than EUR.")
+        product, currency = strange[0]
+        raise WrongRows(
+            f"{len(strange)} old products have another currency than EUR: that of product {product} is {currency!r}."
+        )
     refused = db.refusal(OLD_CODE)
     if refused:
         raise NotYet(
@@ -46,4 +49,4 @@ def explain(error) -> str | None:
     return None
 
 
-PASSED = "1000 old rows and every new one have a currency, and no row was written for it."
+PASSED = "every old product and every new one has a currency, and no row was written for it."

@@ -22,7 +22,7 @@ def check(db: Graded) -> None:
 
 def explain(error) -> str | None:
     if error.sqlstate == "23502":
-        return "The 1000 users who are there already have no city, so the column has to allow NULL: nullable=True."
+        return "The users who are there already have no city, so the column has to allow NULL: nullable=True."
     return None
 
 

@@ -10,10 +10,11 @@ from . import batch
 from .comparison import Comparison, compare
 from .graded import SECONDS, WRITER_STAYS, Graded, NotYet
 from .grader import check
-from .unseen import WrongRows
+from .unseen import OTHER_ROWS, WrongRows
 from .watcher import check_whenever_saved
 
 __all__ = [
+    "OTHER_ROWS",
     "SECONDS",
     "WRITER_STAYS",
     "AlembicError",

@@ -73,6 +73,7 @@ class Graded:
 
     def upgrade(self) -> None:
         """The upgrade that is graded."""
+        self.before = Rows(self.session, snapshot(self.session))
         self.began = self.now()
         self.trace = self.alembic("upgrade", "head")
         self.schema = snapshot(self.session)

@@ -18,13 +18,13 @@ def upgrade() -> None:
     op.execute(
         """
         INSERT INTO orders (user_id, status, total, created_at)
-        SELECT 1 + n % 1000, CASE WHEN n % 20 = 1 THEN 'pending' ELSE 'complete' END,
+        SELECT buyers[1 + n % 1000], CASE WHEN n % 20 = 1 THEN 'pending' ELSE 'complete' END,
                round(((n * 131 % 49000) + 500) / 100.0, 2), timestamp '2026-03-02' + n * interval '4 seconds'
-          FROM generate_series(1001, 21000) AS n
+          FROM generate_series(1001, 21000) AS n, (SELECT array_agg(id ORDER BY id) FROM users) AS every (buyers)
          ORDER BY n
         """
     )
 
 
 def downgrade() -> None:
-    op.execute("DELETE FROM orders WHERE id > 1000")
+    op.execute("DELETE FROM orders WHERE created_at > '2026-03-02'")

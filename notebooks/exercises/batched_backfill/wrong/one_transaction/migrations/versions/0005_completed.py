@@ -16,7 +16,8 @@ BATCH = "UPDATE orders SET status = 'completed' WHERE id BETWEEN {} AND {} AND l
 
 
 def upgrade() -> None:
-    for first in range(1, 1001, 100):
+    last = op.get_bind().exec_driver_sql("SELECT max(id) FROM orders").scalar() or 0
+    for first in range(1, last + 1, 100):
         op.execute(BATCH.format(first, first + 99))
 
 
