@@ -1,6 +1,6 @@
 """users.full_name alone; and down again, names that old code can read and write."""
 
-from migration_lab.grading import AlembicError, Graded, NotYet, snapshot
+from migration_lab.grading import AlembicError, Graded, NotYet, WrongRows, snapshot
 
 EXPANDED = "0004_full_name"
 OLD_SIGN_UP = "INSERT INTO users (name, email) VALUES ('Ali Reed', 'ali@example.com') RETURNING full_name"
@@ -28,8 +28,9 @@ def check(db: Graded) -> None:
 
 def down_again(db: Graded) -> None:
     """The way back, a week later: new code has signed somebody up and changed a name."""
+    first, second = db.before["users"][-2:]
     db.session.execute(SIGN_UP)
-    db.session.execute("UPDATE users SET full_name = 'Ann Smith' WHERE id = 1")
+    db.session.execute("UPDATE users SET full_name = 'Ann Smith' WHERE id = %s", [first["id"]])
     try:
         db.alembic("downgrade", EXPANDED)
     except AlembicError as error:
@@ -42,12 +43,21 @@ def down_again(db: Graded) -> None:
         raise NotYet(
             "the downgrade took full_name away, and new code, still at work, reads nothing else. Both columns stand after it, as before."
         )
-    without = db.value("SELECT count(*) FROM users WHERE name IS NULL")
+    without = db.rows("SELECT id, full_name FROM users WHERE name IS NULL ORDER BY id")
     if without:
-        raise NotYet(f"{without} users have no name after the downgrade. full_name knows them all: give them back.")
-    if db.value("SELECT count(*) FROM users WHERE name <> full_name"):
-        raise NotYet("after the downgrade, name is not what full_name says.")
-    followed = db.value("UPDATE users SET name = 'Ben Miller' WHERE id = 2 RETURNING full_name")
+        user, full_name = without[0]
+        raise WrongRows(
+            f"{len(without)} users have no name after the downgrade, such as user {user}, {full_name!r}. "
+            "full_name knows them all: give them back."
+        )
+    others = db.rows("SELECT id, name, full_name FROM users WHERE name <> full_name ORDER BY id")
+    if others:
+        user, name, full_name = others[0]
+        raise WrongRows(
+            f"after the downgrade, the name of {len(others)} users is not what full_name says: user {user} is {name!r} in name, "
+            f"and {full_name!r} in full_name."
+        )
+    followed = db.value("UPDATE users SET name = 'Ben Miller' WHERE id = %s RETURNING full_name", second["id"])
     if followed != "Ben Miller":
         raise NotYet(
             "after the downgrade old code wrote a name, and full_name did not follow: the trigger has to come back too."
@@ -56,11 +66,12 @@ def down_again(db: Graded) -> None:
         raise NotYet(f"after the downgrade old code can't sign anybody up: {refused.diag.message_primary}.")
     if db.value(OLD_SIGN_UP) != "Ali Reed":
         raise NotYet("after the downgrade old code signed somebody up, and their full_name is another than their name.")
-    if db.value("UPDATE users SET full_name = 'Cy Moss' WHERE id = 2 RETURNING name") != "Cy Moss":
+    if db.value("UPDATE users SET full_name = 'Cy Moss' WHERE id = %s RETURNING name", second["id"]) != "Cy Moss":
         raise NotYet(
             "after the downgrade new code, still at work, wrote a full_name, and old readers see the name of before."
         )
     db.session.execute("DELETE FROM users WHERE email = 'noor@example.com'")
+    db.session.execute("UPDATE users SET full_name = %s WHERE id = %s", [first["full_name"], first["id"]])
     db.alembic("upgrade", "head")
 
 

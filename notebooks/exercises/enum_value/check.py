@@ -1,11 +1,11 @@
 """locker is a value of delivery, orders 1 to 10 have it, and old and new code went on working."""
 
-from migration_lab.grading import Graded, NotYet
+from migration_lab.grading import Graded, NotYet, WrongRows
 
-OLD = "INSERT INTO orders (user_id, total, delivery) VALUES (1, 9.99, 'courier')"
+OLD = "INSERT INTO orders (user_id, total, delivery) VALUES ((SELECT max(id) FROM users), 9.99, 'courier')"
 GIVEN = "0004_delivery"
 ASKED = set(range(1, 11))  # the orders for a locker
-NEW = "INSERT INTO orders (user_id, total, delivery) VALUES (1, 9.99, 'locker')"
+NEW = "INSERT INTO orders (user_id, total, delivery) VALUES ((SELECT max(id) FROM users), 9.99, 'locker')"
 
 
 def check(db: Graded) -> None:
@@ -29,17 +29,24 @@ def check(db: Graded) -> None:
     refused = db.refusal(OLD)
     if refused:
         raise NotYet(f"old code can't insert an order for a courier any more: {refused.diag.message_primary}.")
-    using = {number for (number,) in db.rows("SELECT id FROM orders WHERE delivery = 'locker'")}
+    now = dict(db.rows("SELECT id, delivery::text FROM orders"))
+    using = {order for order, delivery in now.items() if delivery == "locker"}
     if not using:
         raise NotYet("the value locker is there and nobody uses it: the orders 1 to 10 are to be delivered so.")
     if missing := ASKED - using:
         raise NotYet(f"order {min(missing)} is not delivered to a locker: all of the orders 1 to 10 are to be.")
     if using != ASKED:
         raise NotYet(
-            f"{len(using)} orders have locker, and they are other orders than 1 to 10. Those were asked for, and no more."
+            f"{len(using)} orders have locker, order {max(using)} too, and they are other orders than 1 to 10. "
+            "Those were asked for, and no more."
         )
-    if db.value("SELECT count(*) FROM orders WHERE id > 10 AND delivery <> 'post'"):
-        raise NotYet("orders after the tenth are not delivered by post any more: their delivery was to stay as it was.")
+    before = {order["id"]: order["delivery"] for order in db.before["orders"] if order["id"] not in ASKED}
+    for order, delivery in before.items():
+        if now.get(order) != delivery:
+            raise WrongRows(
+                f"order {order} was delivered by {delivery} and is by {now.get(order)} now: the delivery of all orders but 1 to 10 "
+                "was to stay as it was."
+            )
 
 
 def explain(error) -> str | None:

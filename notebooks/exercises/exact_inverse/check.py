@@ -1,8 +1,7 @@
 """The downgrade leads back to the start, whole: schema and rows; and the way up is open again."""
 
-from migration_lab.grading import AlembicError, Graded, NotYet, diff, snapshot
+from migration_lab.grading import AlembicError, Graded, NotYet, WrongRows, diff, snapshot
 
-ORDERS = "SELECT id, user_id, status::text, total, created_at FROM orders ORDER BY id"
 WHY = {
     "type order_status": "A type belongs to no table and stays until it is dropped; the next upgrade would meet it.",
     "function mark_returned()": "A trigger goes with its table; the function that it calls does not.",
@@ -13,7 +12,6 @@ WHY = {
 
 def check(db: Graded) -> None:
     upgrade_is_as_given(db)
-    orders = db.rows(ORDERS)
     down(db)
     if changes := diff(db.start, snapshot(db.session)):
         raise NotYet(
@@ -21,16 +19,25 @@ def check(db: Graded) -> None:
             + "".join(f"\n  - {change}" for change in changes)
             + f"\n  {why(changes)}"
         )
-    changed = sum(before != after for before, after in zip(orders, db.rows(ORDERS), strict=True))
-    if changed:
-        raise NotYet(
-            f"the schema is what it was, but {changed} orders are not what they were: their status is another. "
-            "A column that is dropped and added anew has the right type and none of its values: change its type."
-        )
+    orders_are_as_before(db)
     try:
         db.alembic("upgrade", "head")
     except AlembicError as error:
         raise NotYet(f"up and down work once, but the second upgrade failed.\n{quoted(error)}") from None
+
+
+def orders_are_as_before(db: Graded) -> None:
+    now = dict(db.rows("SELECT id, status FROM orders"))
+    gone = [order["id"] for order in db.before["orders"] if order["id"] not in now]
+    if gone:
+        raise WrongRows(f"the schema is what it was, but {len(gone)} orders are gone, such as order {gone[0]}.")
+    changed = [order for order in db.before["orders"] if now[order["id"]] != order["status"]]
+    if changed:
+        order, status = changed[0]["id"], changed[0]["status"]
+        raise WrongRows(
+            f"the schema is what it was, but {len(changed)} orders are not what they were: order {order} was {status!r} and is "
+            f"{now[order]!r} now. A column that is dropped and added anew has the right type and none of its values: change its type."
+        )
 
 
 def upgrade_is_as_given(db: Graded) -> None:

@@ -23,9 +23,10 @@ def the_key_stands(db: Graded) -> None:
             f"{KEY} is NOT VALID (pg_constraint.convalidated is false). New reviews are held to it, but of the old ones "
             "nobody has looked whether their product exists."
         )
-    if db.refusal("DELETE FROM products WHERE id = 7") is None:
+    product = db.before["reviews"][-1]["product_id"]
+    if db.refusal("DELETE FROM products WHERE id = %s", product) is None:
         raise NotYet(
-            "product 7 was deleted, and its reviews went with it or lost it. "
+            f"product {product} was deleted, and its reviews went with it or lost it. "
             "A product that has reviews should stay: look at what the key does ON DELETE."
         )
 

@@ -1,6 +1,6 @@
 """products.is_deleted and products.deleted_at agree: in the rows that were there, and in all that come."""
 
-from migration_lab.grading import AlembicError, Graded, NotYet, snapshot
+from migration_lab.grading import AlembicError, Graded, NotYet, WrongRows, snapshot
 
 RULE = "ck_products_deleted"
 GIVEN = "0004_archive"
@@ -15,38 +15,54 @@ def check(db: Graded) -> None:
 
 
 def rows(db: Graded) -> None:
-    """Products 1 to 7 were deleted without a time, 8 to 50 with one, 51 to 55 have the time alone."""
-    gone = 1000 - db.value("SELECT count(*) FROM products")
+    """Some products were deleted without a time, some have the time alone; the others agree with themselves."""
+    now = {row[0]: row for row in db.rows("SELECT id, is_deleted, deleted_at FROM products")}
+    gone = [product["id"] for product in db.before["products"] if product["id"] not in now]
     if gone:
-        raise NotYet(f"{gone} products are gone. A row that contradicts itself is still a product: mend it.")
-    revived = db.value("SELECT count(*) FROM products WHERE id <= 50 AND NOT is_deleted")
+        raise WrongRows(
+            f"{len(gone)} products are gone, such as product {gone[0]}. A row that contradicts itself is still a product: mend it."
+        )
+    revived = [one["id"] for one in db.before["products"] if one["is_deleted"] and not now[one["id"]][1]]
     if revived:
-        raise NotYet(
-            f"{revived} products that were deleted are on sale again: is_deleted is what the application reads, "
-            "so is_deleted is right, and deleted_at has to follow it."
+        raise WrongRows(
+            f"{len(revived)} products that were deleted are on sale again, such as product {revived[0]}: is_deleted is what the "
+            "application reads, so is_deleted is right, and deleted_at has to follow it."
         )
-    vanished = db.value("SELECT count(*) FROM products WHERE id > 50 AND is_deleted")
+    vanished = [one["id"] for one in db.before["products"] if now[one["id"]][1] and not one["is_deleted"]]
     if vanished:
-        raise NotYet(f"{vanished} products that were on sale have vanished from the shop: is_deleted is right.")
-    lost = db.value(
-        "SELECT count(*) FROM products WHERE id BETWEEN 8 AND 50"
-        " AND deleted_at IS DISTINCT FROM timestamptz '2025-11-03 12:00:00+00'"
-    )
-    if lost:
-        raise NotYet(
-            f"{lost} products that agreed with themselves have lost the time of their deletion. Mend only the others."
+        raise WrongRows(
+            f"{len(vanished)} products that were on sale have vanished from the shop, such as product {vanished[0]}: "
+            "is_deleted is right."
         )
-    torn = db.value("SELECT count(*) FROM products WHERE is_deleted <> (deleted_at IS NOT NULL)")
+    lost = [one for one in deleted_with_a_time(db) if now[one["id"]][2] != one["deleted_at"]]
+    if lost:
+        product, time = lost[0]["id"], lost[0]["deleted_at"]
+        raise WrongRows(
+            f"{len(lost)} products that agreed with themselves have lost the time of their deletion: that of product {product} was "
+            f"{time}, and is {now[product][2]} now. Mend only the others."
+        )
+    torn = [product for product, flag, time in now.values() if flag != (time is not None)]
     if torn:
-        raise NotYet(f"{torn} products still contradict themselves. A rule that is NOT VALID looks at new rows only.")
-    invented = db.value(
-        "SELECT count(*) FROM products WHERE id <= 7 AND deleted_at NOT BETWEEN now() - interval '1 hour' AND now()"
+        raise WrongRows(
+            f"{len(torn)} products still contradict themselves, such as product {torn[0]}. "
+            "A rule that is NOT VALID looks at new rows only."
+        )
+    mended = [one["id"] for one in db.before["products"] if one["is_deleted"] and one["deleted_at"] is None]
+    invented = db.rows(
+        "SELECT id, deleted_at FROM products"
+        " WHERE id = ANY(%s) AND deleted_at NOT BETWEEN now() - interval '1 hour' AND now() ORDER BY id",
+        mended,
     )
     if invented:
-        raise NotYet(
-            f"{invented} products have a time of deletion that never happened. "
+        product, time = invented[0]
+        raise WrongRows(
+            f"{len(invented)} products have a time of deletion that never happened: product {product} has {time}. "
             "Nobody knows the true one; the shop asked for the moment of the migration, by which they were deleted for certain."
         )
+
+
+def deleted_with_a_time(db: Graded) -> list[dict]:
+    return [one for one in db.before["products"] if one["is_deleted"] and one["deleted_at"] is not None]
 
 
 def rule(db: Graded) -> None:
@@ -88,10 +104,13 @@ def way_back(db: Graded) -> None:
         db.alembic("downgrade", GIVEN)
         if RULE in snapshot(db.session).tables["products"].constraints:
             raise NotYet(f"{RULE} is still there after the downgrade: downgrade() takes back what upgrade() did.")
-        if db.value("SELECT count(*) FROM products WHERE id BETWEEN 8 AND 50 AND deleted_at IS NULL"):
-            raise NotYet(
-                "the downgrade took the time of deletion from products that had one. It takes the rule away, and no more."
-            )
+        now = dict(db.rows("SELECT id, deleted_at FROM products"))
+        for product in deleted_with_a_time(db):
+            if now.get(product["id"]) != product["deleted_at"]:
+                raise WrongRows(
+                    f"the downgrade took the time of deletion from products that had one: product {product['id']} had "
+                    f"{product['deleted_at']}. It takes the rule away, and no more."
+                )
         db.alembic("upgrade", "head")
     except AlembicError as error:
         quoted = "\n".join(f"  {line}" for line in str(error).splitlines())

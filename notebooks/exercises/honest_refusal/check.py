@@ -2,10 +2,8 @@
 
 import re
 
-from migration_lab.grading import AlembicError, Graded, NotYet, diff, snapshot
+from migration_lab.grading import AlembicError, Graded, NotYet, WrongRows, diff, snapshot
 
-AGE = "(18 + id * 7 % 63)::text"  # as the shop's users were made
-GROUP = f"CASE WHEN {AGE}::int < 40 THEN '18 to 39' WHEN {AGE}::int < 65 THEN '40 to 64' ELSE '65 and over' END"
 USERS = "SELECT id, name, email, age_group FROM users ORDER BY id"
 VERSION = "SELECT version_num FROM alembic_version"
 RAISED_IN_SQL = ("P0001", "0A000")  # raise_exception, feature_not_supported
@@ -36,9 +34,21 @@ def goal(db: Graded) -> None:
             f"after the upgrade users still holds {', '.join(more)}, which every SELECT * shows. "
             "What is kept for the way back stands aside, in a table that can be dropped by itself."
         )
-    wrong = db.value(f"SELECT count(*) FROM users WHERE age_group IS DISTINCT FROM {GROUP}")
+    now = dict(db.rows("SELECT id, age_group FROM users"))
+    wrong = [user for user in db.before["users"] if now.get(user["id"]) != group(user["age"])]
     if wrong:
-        raise NotYet(f"after the upgrade {wrong} users are in another age group than theirs: upgrade() had that right.")
+        user, age = wrong[0]["id"], wrong[0]["age"]
+        raise WrongRows(
+            f"after the upgrade {len(wrong)} users are in another age group than theirs: user {user} was {age}, and is in "
+            f"{now.get(user)!r}. upgrade() had that right."
+        )
+
+
+def group(age: str | None) -> str | None:
+    """The age group that upgrade() puts an age into."""
+    if age is None:
+        return None
+    return "18 to 39" if int(age) < 40 else "40 to 64" if int(age) < 65 else "65 and over"
 
 
 def refused(db: Graded, error: AlembicError, users: list, version: str) -> str:
@@ -86,18 +96,20 @@ def given_back(db: Graded) -> None:
             f"the downgrade reports success, alembic_version says {db.value(VERSION)}, and users has no column age. "
             "The old code, which is rolled back because it worked, fails at its first SELECT."
         )
-    missing = db.value("SELECT count(*) FROM users WHERE age IS NULL")
+    now = dict(db.rows("SELECT id, age::text FROM users"))
+    missing = [user for user in db.before["users"] if user["age"] is not None and now.get(user["id"]) is None]
     if missing:
-        raise NotYet(
-            f"the downgrade reports success, and {missing} users have no age (NULL), where each had one. "
+        user, was = missing[0]["id"], missing[0]["age"]
+        raise WrongRows(
+            f"the downgrade reports success, and {len(missing)} users have no age (NULL), where each had one: user {user} had {was!r}. "
             "An empty column looks like a way back and is none."
         )
-    invented = db.rows(f"SELECT id, age, {AGE} FROM users WHERE age::text IS DISTINCT FROM {AGE} ORDER BY id")
+    invented = [user for user in db.before["users"] if now.get(user["id"]) != user["age"]]
     if invented:
-        user, age, was = invented[0]
-        raise NotYet(
+        user, was = invented[0]["id"], invented[0]["age"]
+        raise WrongRows(
             f"the downgrade reports success, and {len(invented)} users have an age that they never gave: "
-            f"user {user} has {age!r}, and had {was!r}. An invented value is worse than none: it looks true."
+            f"user {user} has {now[user]!r}, and had {was!r}. An invented value is worse than none: it looks true."
         )
     if changes := diff(db.start, after):
         raise NotYet(
