@@ -51,6 +51,7 @@ class Exercise:
     rows: RowChanges
     rows_back: RowChanges
     not_in_force: frozenset[str]
+    second_try: bool
     folder: Path
 
     @property
@@ -248,6 +249,7 @@ def _exercise(name: str, lesson: dict) -> Exercise:
         rows=_row_changes(entry.get("rows", {})),
         rows_back=_row_changes(entry.get("rows", {}).get("back", {})),
         not_in_force=frozenset(entry.get("not_in_force", ())),
+        second_try=entry.get("second_try", lesson.get("second_try", False)),
         folder=folder,
     )
 

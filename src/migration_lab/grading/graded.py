@@ -15,7 +15,7 @@ from psycopg import sql
 from migration_lab.course import Exercise
 from migration_lab.learner import versions_seen
 from migration_lab.pictures import snapshot
-from migration_lab.runner import Runner, Stopped
+from migration_lab.runner import Hindrance, Runner, Stopped
 from migration_lab.server import Server, environment
 from migration_xray.errors import AlembicError, UserError
 from migration_xray.trace import Trace
@@ -73,16 +73,15 @@ class Graded:
 
     def upgrade(self) -> None:
         """The upgrade that is graded."""
-        self.before = Rows(self.session, snapshot(self.session))
         self.began = self.now()
         self.trace = self.alembic("upgrade", "head")
         self.schema = snapshot(self.session)
         self.after = Rows(self.session, self.schema)
 
-    def alembic(self, *arguments: str, project: Path | None = None) -> Trace:
+    def alembic(self, *arguments: str, project: Path | None = None, hindrance: Hindrance | None = None) -> Trace:
         """Run one more Alembic command on the graded database, by default in the copy of the learner's project.
 
-        Returns what x-ray saw of it.
+        Returns what x-ray saw of it. With a ``hindrance``, somebody's transaction is in the way of its statements.
         Raises AlembicError, with its ``trace``, where the command fails, and UserError where the server is the cause.
         """
         self.command = " ".join(("alembic", *arguments))
@@ -90,7 +89,7 @@ class Graded:
         self.say(self.command)
         variables = environment(self.running.database_url(self.database)) | {"PYTHONDONTWRITEBYTECODE": "1"}
         try:
-            return self.runner.alembic(arguments, project or self.project, variables, SECONDS)
+            return self.runner.alembic(arguments, project or self.project, variables, SECONDS, hindrance)
         except (AlembicError, Stopped) as error:  # here, because checks take an AlembicError for the answer's
             self.watch.examine(error)
             raise

@@ -2,7 +2,7 @@
 
 A fresh database at the exercise's start state, a copy of the learner's project, the given revisions, ``upgrade head``; then
 the grader's own probes and the exercise's check look at what stands there; then down, which must lead back to the start,
-and up once more.
+and up once more; and at last up on another fresh database, where locks time out.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from .kept import changes
 from .outage import Exhausted, Outage
 from .roundtrip import listed, quoted, round_trip
 from .scratch import scratch
+from .secondtry import reached, second_try
 from .unseen import OTHER_ROWS, met_a_row, prepare
 
 
@@ -81,7 +82,7 @@ def grade(
             changed = edited(exercise, answer)
             running = choose_server()
             with scratch(running, exercise, stem) as database:
-                found = _graded(exercise, running, database, project, say)
+                found = _graded(exercise, running, database, project, stem, say)
             if changed:
                 return _not_as_given(changed, found)
             return replace(found, answer=answer) if found.outcome is Outcome.PASSED else found
@@ -106,12 +107,14 @@ def _not_as_given(changed: str, found: Grade) -> Grade:
     )
 
 
-def _graded(exercise: Exercise, running: Server, database: str, project: Path, say: Callable[[str], None]) -> Grade:
+def _graded(
+    exercise: Exercise, running: Server, database: str, project: Path, stem: str, say: Callable[[str], None]
+) -> Grade:
     checks = _load(exercise)
     with Runner.ready() as runner, running.connect(database) as session:
         graded = Graded(running, database, project, session, runner, say)
         try:
-            said = _checked(exercise, checks, graded)
+            said = _checked(exercise, checks, graded, stem)
         except (NotYet, Exhausted) as finding:
             return Grade(exercise, Outcome.NOT_YET, str(finding))
         except AlembicError as error:
@@ -129,8 +132,8 @@ def _graded(exercise: Exercise, running: Server, database: str, project: Path, s
     return Grade(exercise, Outcome.PASSED, said or passed, costs=costs(graded.trace))
 
 
-def _checked(exercise: Exercise, checks: ModuleType, graded: Graded) -> str | None:
-    """Run the exercise's check and the way back; gives what the check has to say of an answer that passes.
+def _checked(exercise: Exercise, checks: ModuleType, graded: Graded, stem: str) -> str | None:
+    """Run the exercise's check, the way back and second tries; gives what the check has to say of an answer that passes.
 
     Whatever goes wrong, the server is asked first whether it is the cause: then it is no finding, and no try.
     """
@@ -139,11 +142,14 @@ def _checked(exercise: Exercise, checks: ModuleType, graded: Graded) -> str | No
         graded.begin(exercise)
         graded.upgrade()
         found = _probed(exercise, graded)
+        goal = reached(graded) if exercise.second_try else None
         said = checks.check(graded)
         if found:
             raise NotYet(found)
         if exercise.round_trip:
             round_trip(graded)
+        if goal:
+            second_try(exercise, graded, goal, stem)
     except (Outage, Exhausted):
         raise
     except Exception as error:

@@ -1,6 +1,7 @@
 """A process of its own for a learner's migrations, so that whatever they do hurts nothing else."""
 
 from . import forked
+from .hindrance import Hindrance, Met
 from .runner import Runner, Stopped
 
-__all__ = ["Runner", "Stopped", "forked"]
+__all__ = ["Hindrance", "Met", "Runner", "Stopped", "forked"]

@@ -22,6 +22,7 @@ from migration_xray.process import APART
 from migration_xray.trace import Trace
 
 from . import forked
+from .hindrance import Hindrance
 
 FORKS = forked.AVAILABLE
 # On macOS a forked process crashes where libpq looks for Kerberos credentials, which it does unless it is told not to.
@@ -92,12 +93,25 @@ class Runner:
         self.at_work.discard(self)
         self.end()
 
-    def alembic(self, arguments: Sequence[str], project: Path, variables: dict[str, str], seconds: float) -> Trace:
+    def alembic(
+        self,
+        arguments: Sequence[str],
+        project: Path,
+        variables: dict[str, str],
+        seconds: float,
+        hindrance: Hindrance | None = None,
+    ) -> Trace:
         """Run an Alembic command in ``project`` under x-ray. Raises AlembicError, with its ``trace``, as ``command.run`` does.
 
+        With a ``hindrance``, somebody's transaction is in its way, and what has met it is noted there.
         Raises Stopped where the command is not done in time or takes the process down with it.
         """
-        job = {"arguments": list(arguments), "project": str(project), "variables": FORK_SAFE | os.environ | variables}
+        job = {
+            "arguments": list(arguments),
+            "project": str(project),
+            "variables": FORK_SAFE | os.environ | variables,
+            "hindrance": hindrance and hindrance.to_dict(),
+        }
         answer = ""
         late = threading.Event()
 
@@ -123,6 +137,8 @@ class Runner:
             status = "" if self.process.returncode is None else f" (exit status {self.process.returncode})"
             raise Stopped(f"{command} ended its own process{status} before it was done")
         told = json.loads(answer)
+        if hindrance:
+            hindrance.met = Hindrance.from_dict(told["hindrance"]).met
         trace = Trace.from_dict(told["trace"])
         if told["failure"]:
             error = AlembicError(**told["failure"])

@@ -8,13 +8,18 @@ from __future__ import annotations
 import json
 import os
 import threading
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, TextIO
 
 from migration_xray.command import run
+from migration_xray.connection import NoSession, parse
 from migration_xray.errors import AlembicError
 from migration_xray.watch import watching
+
+from .hindrance import Hindrance
+from .obstacle import Obstacle
 
 
 class _Tail:
@@ -60,8 +65,9 @@ def _done(job: dict[str, Any]) -> dict[str, Any]:
     os.environ.clear()
     os.environ.update(job["variables"])
     failure, printed = None, _Tail()
+    hindrance = Hindrance.from_dict(job["hindrance"]) if job["hindrance"] else None
     try:
-        with watching(" ".join(job["arguments"])) as trace:
+        with watching(" ".join(job["arguments"])) as trace, _hindered(hindrance):
             run(job["arguments"], Path(job["project"]), printed)
     except AlembicError as error:
         failure = {
@@ -71,7 +77,13 @@ def _done(job: dict[str, Any]) -> dict[str, Any]:
             "sqlstate": error.sqlstate,
             "printed": printed.text,
         }
-    return {"failure": failure, "trace": trace.to_dict()}
+    except NoSession as refusal:  # of the Obstacle's session
+        failure = {"sentence": str(refusal)}
+    return {"failure": failure, "trace": trace.to_dict(), "hindrance": hindrance and hindrance.to_dict()}
+
+
+def _hindered(hindrance: Hindrance | None) -> AbstractContextManager[object]:
+    return Obstacle(parse(os.environ["DATABASE_URL"]), hindrance) if hindrance else nullcontext()
 
 
 def _listen(stream: TextIO, jobs: SimpleQueue[dict[str, Any]]) -> None:

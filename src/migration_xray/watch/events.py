@@ -145,7 +145,7 @@ class _Watch:
         backend = self.backend(connection)
         if context is not None and context.compiled is not None:
             sql = sql.replace("%%", "%")  # as SQLAlchemy doubles it for the driver
-        backend.before(Statement(sql, 0.0, **_origin(sys._getframe(1))))
+        backend.before(Statement(sql, 0.0, **origin(sys._getframe(1))))
 
     def after_statement(
         self, connection: Connection, cursor: Any, sql: str, parameters: Any, context: Any, executemany: bool
@@ -180,7 +180,7 @@ def _insist_on_postgresql(dialect: Any) -> None:
         )
 
 
-def _origin(frame: FrameType | None) -> dict[str, Any]:
+def origin(frame: FrameType | None) -> dict[str, Any]:
     """Who sent a statement: the revision and the line of a migration, Alembic itself (``own``), or else env.py."""
     sender, step = "", None
     while frame is not None:
