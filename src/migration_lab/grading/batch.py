@@ -7,7 +7,9 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import TypeVar
 
 from migration_lab.course import DELETED, Exercise, find_exercise, lay_start, starting
 from migration_lab.errors import in_words
@@ -22,6 +24,7 @@ from .grader import grade, silently
 NOT_THE_ANSWERS = {DELETED, "expect.txt", "why.txt"}  # files in an answer's folder that are about it
 AT_ONCE = 2  # gradings; each waits for the server during much of its time
 STEM = "check_answer_"
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -60,15 +63,9 @@ def grade_all(asked: Sequence[tuple[str, Path]], tell: Callable[[Verdict], None]
 
     They share one server. An interrupt ends what is at work and drops its databases before it goes on.
     """
-    Runner.warm_up()
-    choose_server = _chosen_once()
-    interrupted = threading.Event()
+    choose_server = chosen_once()
 
-    def say(step: str) -> None:
-        if interrupted.is_set():
-            raise Stopped("the grading was interrupted")
-
-    def verdict(words: str, folder: Path) -> Verdict:
+    def verdict(words: str, folder: Path, say: Callable[[str], None]) -> Verdict:
         try:
             exercise = find_exercise(words)
             _insist_on_answer(exercise, folder)
@@ -77,18 +74,42 @@ def grade_all(asked: Sequence[tuple[str, Path]], tell: Callable[[Verdict], None]
         found = grade_answer(exercise, [folder], choose_server, say)
         return Verdict(exercise.id, folder, found.outcome, found.message, found.at_fault)
 
-    verdicts = []
+    return _side_by_side([partial(verdict, *one) for one in asked], tell)
+
+
+def grade_each(
+    exercise: Exercise,
+    answers: Sequence[Sequence[Path]],
+    choose_server: Callable[[], Server],
+    tell: Callable[[Grade], None],
+) -> list[Grade]:
+    """Grade many answers to one exercise, each as :func:`grade_answer` does; ``tell`` as in :func:`grade_all`."""
+    return _side_by_side([partial(grade_answer, exercise, folders, choose_server) for folders in answers], tell)
+
+
+def _side_by_side(
+    gradings: Sequence[Callable[[Callable[[str], None]], Found]], tell: Callable[[Found], None]
+) -> list[Found]:
+    """Run gradings, some at once; each is called with what it has to call at each of its steps."""
+    Runner.warm_up()
+    interrupted = threading.Event()
+
+    def say(step: str) -> None:
+        if interrupted.is_set():
+            raise Stopped("the grading was interrupted")
+
+    found = []
     with ThreadPoolExecutor(AT_ONCE) as pool:
         try:
-            for future in [pool.submit(verdict, *one) for one in asked]:
-                verdicts.append(future.result())
-                tell(verdicts[-1])
+            for future in [pool.submit(grading, say) for grading in gradings]:
+                found.append(future.result())
+                tell(found[-1])
         except BaseException:
             interrupted.set()
             pool.shutdown(wait=False, cancel_futures=True)
             Runner.end_all()
             raise
-    return verdicts
+    return found
 
 
 def grade_answer(
@@ -147,7 +168,7 @@ def _left_out(folder: Path) -> Callable[[str, list[str]], set[str]]:
     return left_out
 
 
-def _chosen_once() -> Callable[[], Server]:
+def chosen_once() -> Callable[[], Server]:
     """The learner's choice of a server, found or refused once: a server that can't be had is waited for."""
     try:
         with in_words():
