@@ -84,6 +84,7 @@ def in_a_terminal(line: str, environment: dict[str, str]) -> str:
         ("lab check --ans", "--answer"),
         ("lab xray --traf", "--traffic"),
         ("lab completion zs", "zsh"),
+        ("lab author check index_", "index_online"),
     ],
 )
 def test_one_word_fits_and_is_completed(complete, shell, line, word):

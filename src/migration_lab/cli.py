@@ -22,6 +22,7 @@ from migration_xray.output import printing
 from migration_xray.words import listed, nearest
 
 if TYPE_CHECKING:
+    from migration_lab.author import Report
     from migration_lab.course import Exercise, Lesson
     from migration_lab.learner import Opened
     from migration_lab.workspace import Workspace
@@ -47,11 +48,19 @@ not the reason.
 
 Exit status: 0 if all passed, 1 if one did not, 2 if one could not run for the lab's or the server's reason."""
 
+ABOUT_AUTHORS = """\
+lab author check reads an exercise's files and grades its starter, its solution, all right and wrong answers,
+and each mutant of the solution: the solution with one small mistake in it. A minute is usual, and a quarter of
+an hour for all exercises. docs/authoring.md says what each finding means.
+
+Exit status: 0 if nothing is missing, 1 if something is, 2 if something could not be seen for the lab's or the
+server's reason."""
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run ``lab ARGUMENTS``; returns the exit status: 0, 1 for a refusal or an answer that is not right yet.
 
-    ``lab check --answer`` returns 2 where one could not run for the lab's or the server's reason.
+    ``lab check --answer`` and ``lab author check`` return 2 where the lab or the server kept an answer from being graded.
     """
     return printing(lambda: _run(arguments))
 
@@ -130,6 +139,16 @@ def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentPars
     verb(template, "DIR")
     verb(doctor)
     verb(stop)
+    examined = verb(author)
+    examined.usage = "lab author check [EXERCISE] [--json]"
+    examined.formatter_class = argparse.RawDescriptionHelpFormatter
+    examined.epilog = ABOUT_AUTHORS
+    examined.add_argument("what", choices=["check"])
+    words = examined.add_argument("words", metavar="EXERCISE", nargs="?", default="", help="by default, all of them")
+    words.completer = lambda **_: _exercises()  # type: ignore[attr-defined]  # argcomplete reads it
+    examined.add_argument(
+        "--json", action="store_true", help="print each exercise's findings as a JSON object in one line"
+    )
     verb(completion, "SHELL", lambda: SHELLS)
     verb(help_, "VERB", lambda: verbs.choices)
     return whole, verbs.choices
@@ -426,6 +445,23 @@ def stop(options: argparse.Namespace, rest: list[str]) -> None:
 
     stopped = Embedded(Workspace()).stop()
     print("The embedded PostgreSQL is stopped." if stopped else "The embedded PostgreSQL was not running.")
+
+
+def author(options: argparse.Namespace, rest: list[str]) -> int:
+    """for authors: lab author check EXERCISE says what an exercise still lacks"""
+    import json
+    from contextlib import redirect_stdout
+
+    from migration_lab.author import examine_all
+
+    output = sys.stdout
+
+    def tell(report: Report) -> None:
+        text = json.dumps(report.to_dict(), ensure_ascii=False) if options.json else str(report)
+        print(text, file=output, flush=True)
+
+    with redirect_stdout(sys.stderr):  # a start state that has to be built first says so
+        return examine_all(options.words, _step, tell)
 
 
 def completion(options: argparse.Namespace, rest: list[str]) -> None:

@@ -6,11 +6,13 @@ sends people looking for a mistake that they did not make.
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 
 import pytest
 
+from migration_lab.author.examination import recognised, written
+from migration_lab.author.mutants import Mutant, mutants
+from migration_lab.author.survivors import judged, sample
 from migration_lab.course.manifest import Exercise, exercises, lessons
 from migration_lab.grading import batch
 from migration_lab.learner import Grade
@@ -19,11 +21,14 @@ from migration_lab.paths import NOTEBOOKS
 from migration_lab.server import Server
 from migration_xray.errors import UserError
 
-ANSWERS = [(exercise, name) for exercise in exercises().values() for name in exercise.wrong]
+RIGHT = [(exercise, name) for exercise in exercises().values() for name in exercise.right]
+WRONG = [(exercise, name) for exercise in exercises().values() for name in exercise.wrong]
+by_exercise = pytest.mark.parametrize("exercise", exercises().values(), ids=lambda exercise: exercise.id)
 
 
-def told(exercise: Exercise) -> dict:
-    return tomllib.loads((exercise.folder / "exercise.toml").read_text(encoding="utf-8"))
+def by_name(answers: list[tuple[Exercise, str]]) -> pytest.MarkDecorator:
+    names = [f"{exercise.id}-{name}" for exercise, name in answers]
+    return pytest.mark.parametrize(("exercise", "name"), answers, ids=names)
 
 
 def answer(exercise: Exercise, folders: list[Path], running: Server) -> Grade:
@@ -31,41 +36,64 @@ def answer(exercise: Exercise, folders: list[Path], running: Server) -> Grade:
     return batch.grade_answer(exercise, folders, lambda: running)
 
 
-@pytest.mark.parametrize("exercise", exercises().values(), ids=lambda exercise: exercise.id)
+@by_exercise
 def test_the_starter_is_not_an_attempt(exercise, running):
     grade = answer(exercise, [exercise.folder / "starter"], running)
     assert grade.outcome is Outcome.NOT_ATTEMPTED, grade
 
 
-@pytest.mark.parametrize("exercise", exercises().values(), ids=lambda exercise: exercise.id)
+@by_exercise
 def test_the_solution_passes(exercise, running):
     grade = answer(exercise, [exercise.folder / "solution"], running)
     assert grade.outcome is Outcome.PASSED, grade
 
 
-@pytest.mark.parametrize(("exercise", "name"), ANSWERS, ids=[f"{exercise.id}-{name}" for exercise, name in ANSWERS])
+@by_name(RIGHT)
+def test_a_right_answer_of_another_form_passes(exercise, name, running):
+    """A check that wants the solution's own form teaches learners to guess what its author wrote."""
+    grade = answer(exercise, exercise.layers(exercise.right[name]), running)
+    assert grade.outcome is Outcome.PASSED, grade
+
+
+@by_name(WRONG)
 def test_a_wrong_answer_gets_its_own_message_and_no_other(exercise, name, running):
-    under = [exercise.folder / "solution"] if told(exercise).get("wrong_over_solution") else []
-    grade = answer(exercise, [*under, exercise.wrong[name]], running)
+    grade = answer(exercise, exercise.layers(exercise.wrong[name]), running)
     assert grade.outcome in (Outcome.NOT_YET, Outcome.COULD_NOT_RUN), grade
     assert grade.at_fault, grade
-    said = [other for other, fragment in told(exercise)["wrong"].items() if fragment in grade.message]
-    assert said == [name], grade
+    assert recognised(exercise, grade.message) == [name], grade
 
 
-@pytest.mark.parametrize("exercise", exercises().values(), ids=lambda exercise: exercise.id)
+@by_exercise
+def test_a_mutant_of_the_solution_is_refused(exercise, running):
+    """One small mistake in the solution, another in each exercise. `-m mutants` tries all of them."""
+    declared = exercise.told.get("equivalent", {})
+    chosen = sample([mutant for mutant in mutants(exercise) if mutant.name not in declared], 1)
+    assert to_do(exercise, chosen, running) == []
+
+
+@pytest.mark.mutants
+@by_exercise
+def test_every_mutant_of_the_solution_is_refused_or_declared(exercise, running):
+    """What no mutant can fail is not being checked: a learner's answer with this mistake would pass."""
+    assert to_do(exercise, mutants(exercise), running) == []
+
+
+def to_do(exercise: Exercise, chosen: list[Mutant], running: Server) -> list[str]:
+    declared = exercise.told.get("equivalent", {})
+    found = judged(exercise, chosen, lambda: running, lambda one: None)
+    return [sentence for one in found if (sentence := one.to_do(declared))]
+
+
+@by_exercise
+def test_an_equivalent_mutant_is_one_that_is_made(exercise):
+    """A declaration of one that is not made hides nothing today, and may hide a hole when its name comes back."""
+    assert set(exercise.told.get("equivalent", {})) <= {mutant.name for mutant in mutants(exercise)}
+
+
+@by_exercise
 def test_an_exercise_is_whole(exercise):
-    """A hint asks before it tells, and at least three wrong answers are known by name and by message."""
-    assert len(exercise.hints) >= 2, "give at least a hint that asks and one that tells"
-    assert "?" in exercise.hints[0], "the first hint asks a question"
-    assert set(told(exercise)["wrong"]) == set(exercise.wrong), "[wrong] and the folders of wrong/ differ"
-    assert len(exercise.wrong) >= 3
-
-
-@pytest.mark.parametrize("exercise", exercises().values(), ids=lambda exercise: exercise.id)
-def test_an_exercise_explains_why_and_when_not(exercise):
-    """A pass says that an answer is right; only an explanation says why, and where another form is better."""
-    assert len(exercise.explanation.split()) >= 50, "write `explanation` in its exercise.toml"
+    """What `lab author check` finds by reading: hints that ask, an explanation, wrong answers by name and by message."""
+    assert [str(finding) for finding in written(exercise.id) if not finding.fine and finding.about != "right"] == []
 
 
 def test_every_folder_is_in_the_manifest():

@@ -172,13 +172,13 @@ def _in_words(calls: tuple[ast.Call, ...]) -> str:
     return _short(calls[-1]) if names or len(calls) == 1 else f"{_short(calls[-1])} of {_short(calls[-2])}"
 
 
-def _keys(part: ast.AST) -> set[str]:
+def _keys(part: ast.AST) -> set[object]:
     """The columns of primary keys, which are NOT NULL without saying so."""
     calls = (node for node in ast.walk(part) if isinstance(node, ast.Call) and _name(node) == "PrimaryKeyConstraint")
     return {argument.value for call in calls for argument in call.args if isinstance(argument, ast.Constant)}
 
 
-def _of_call(call: ast.Call, inside: str, keys: set[str]) -> Iterator[_Mistake]:
+def _of_call(call: ast.Call, inside: str, keys: set[object]) -> Iterator[_Mistake]:
     """Each argument left out that the call can do without, and each flag and each value changed."""
     function, told = _name(call), _parameters(call)
     for at, argument in enumerate(call.args):
@@ -189,11 +189,11 @@ def _of_call(call: ast.Call, inside: str, keys: set[str]) -> Iterator[_Mistake]:
         elif kind is not None and at == len(call.args) - 1:
             yield _Mistake(f"without {name} in {inside}", call, "args", call.args[:at])
     for at, keyword in enumerate(call.keywords):
-        rest = call.keywords[:at] + call.keywords[at + 1 :]
+        others = call.keywords[:at] + call.keywords[at + 1 :]
         name, value = keyword.arg or "", keyword.value
         needless = _says_what_holds(call, keyword, keys)
         if name != "name" and (function, name) != ("drop_constraint", "type_") and not needless:
-            yield _Mistake(f"without {_short(keyword)} in {inside}", call, "keywords", rest)
+            yield _Mistake(f"without {_short(keyword)} in {inside}", call, "keywords", others)
         if not isinstance(value, ast.Constant):
             continue
         if isinstance(value.value, bool) and (function == "alter_column" or (needless and value.value)):
@@ -205,7 +205,7 @@ def _of_call(call: ast.Call, inside: str, keys: set[str]) -> Iterator[_Mistake]:
         yield _Mistake(f"{other_type} in place of {inside}", call.func, "attr", other_type)
 
 
-def _says_what_holds(call: ast.Call, keyword: ast.keyword, keys: set[str]) -> bool:
+def _says_what_holds(call: ast.Call, keyword: ast.keyword, keys: set[object]) -> bool:
     """Whether a column's `nullable` says what holds without it."""
     if _name(call) != "Column" or keyword.arg != "nullable" or not isinstance(keyword.value, ast.Constant):
         return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,14 +22,16 @@ class Judged:
     mutant: Mutant
     grade: Grade
 
-    @property
-    def survives(self) -> bool:
-        return self.grade.outcome is Outcome.PASSED
-
-    @property
-    def is_known(self) -> bool:
-        """Whether the grade is about the mutant: where the lab or the server failed, nothing is known."""
-        return self.grade.at_fault
+    def to_do(self, declared: Mapping[str, str]) -> str | None:
+        """What is wrong, in a sentence; None if it is refused, or passes and exercise.toml declares it equivalent."""
+        name, passed = self.mutant.name, self.grade.outcome is Outcome.PASSED
+        if not self.grade.at_fault:
+            return f"This mutant could not be graded: {name}. {self.grade.message}"
+        if passed and name not in declared:
+            return f"This mutant passes; refuse it in check.py, or say in [equivalent] why it is right: {name}"
+        if not passed and name in declared:
+            return f"[equivalent] declares this mutant, and it is refused: {name}. {self.grade.message}"
+        return None
 
 
 def judged(

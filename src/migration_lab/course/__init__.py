@@ -1,7 +1,17 @@
 """The course, the same for everybody: its lessons, exercises and predictions, and what each begins with."""
 
 from .cells import Cell, answering_cell, code_cells, find_cell
-from .manifest import Exercise, Lesson, RowChanges, exercises, find, find_exercise, find_lesson, lessons
+from .manifest import (
+    Exercise,
+    Lesson,
+    RowChanges,
+    exercises,
+    find,
+    find_exercise,
+    find_lesson,
+    lessons,
+    read_exercise,
+)
 from .prediction import Prediction, find_prediction, predictions
 from .starter import (
     DELETED,
@@ -44,6 +54,7 @@ __all__ = [
     "lay_start",
     "lessons",
     "predictions",
+    "read_exercise",
     "solution_of",
     "starting",
     "table",

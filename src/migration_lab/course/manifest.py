@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from migration_lab.files import files_in
 from migration_lab.paths import NOTEBOOKS
@@ -33,8 +34,9 @@ class RowChanges:
 class Exercise:
     """One folder under ``notebooks/exercises/``.
 
-    ``starter``, ``solution`` and each folder of ``wrong`` hold files by their path in an Alembic project. ``project`` is the
-    one that they are laid over: "project", which every lesson gets, or "take_home", which `lab template` writes.
+    ``starter``, ``solution`` and each folder of ``right`` and ``wrong`` hold files by their path in an Alembic project.
+    ``project`` is the one that they are laid over: "project", which every lesson gets, or "take_home", which `lab template`
+    writes.
     ``explanation`` is Markdown and tells the solution: it is shown only where the solution may be seen. ``rows`` is what the
     upgrade may do to rows that were there, ``rows_back`` what may have become of them after the downgrade, and
     ``not_in_force`` names things that the task leaves so.
@@ -67,9 +69,27 @@ class Exercise:
         return [file.relative_to(starter).as_posix() for file in files]
 
     @property
+    def right(self) -> dict[str, Path]:
+        """The named answers that differ in form from the solution, and pass: name → folder."""
+        return self._named("right")
+
+    @property
     def wrong(self) -> dict[str, Path]:
         """The named wrong answers: name → folder."""
-        return {path.name: path for path in sorted((self.folder / "wrong").iterdir()) if path.is_dir()}
+        return self._named("wrong")
+
+    def _named(self, kind: str) -> dict[str, Path]:
+        return {path.name: path for path in sorted((self.folder / kind).glob("*/"))}
+
+    def layers(self, folder: Path) -> list[Path]:
+        """What is laid over the starter for one of ``right`` or ``wrong``: its folder, over the solution where that is said."""
+        over_solution = self.told.get(f"{folder.parent.name}_over_solution", False)
+        return [self.folder / "solution", folder] if over_solution else [folder]
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What exercise.toml says, with all that only authors read."""
+        return tomllib.loads((self.folder / "exercise.toml").read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True)
@@ -223,11 +243,12 @@ def _lesson(entry: dict) -> Lesson:
         start=entry["start"],
         project=entry.get("project", True),
         quiet=entry.get("quiet", True),
-        exercises=tuple(_exercise(name, entry) for name in entry.get("exercises", ())),
+        exercises=tuple(read_exercise(name, entry) for name in entry.get("exercises", ())),
     )
 
 
-def _exercise(name: str, lesson: dict) -> Exercise:
+def read_exercise(name: str, lesson: dict[str, Any]) -> Exercise:
+    """An exercise of the lesson with this entry in ``lessons.toml``. Raises UserError where its files can't be read."""
     if len(name) > LONGEST_ID:
         raise UserError(f"The name of the exercise {name} has {len(name)} letters. Shorten it to {LONGEST_ID}.")
     folder = NOTEBOOKS / "exercises" / name
@@ -236,7 +257,14 @@ def _exercise(name: str, lesson: dict) -> Exercise:
             f"Lesson {lesson['number']} names the exercise {name} in lessons.toml, and exercises/{name}/exercise.toml "
             "is not there. Write it, or take the name out."
         )
-    entry = tomllib.loads((folder / "exercise.toml").read_text(encoding="utf-8"))
+    try:
+        entry = tomllib.loads((folder / "exercise.toml").read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"exercises/{name}/exercise.toml can't be read: {error}.") from None
+    if missing := [key for key in ("title", "hints") if key not in entry]:
+        raise UserError(
+            f"exercises/{name}/exercise.toml has no {listed(missing)}. Write one, as docs/authoring.md says."
+        )
     return Exercise(
         id=name,
         title=entry["title"],
