@@ -2,7 +2,7 @@
 
 import re
 
-from migration_lab.grading import Graded, NotYet, WrongRows
+from migration_lab.grading import Graded, NotYet, WrongRows, ways_past
 
 GIVEN = "0004_typed_by_people"
 MOST = 100  # users that may be written while the change of the schema holds its lock
@@ -75,7 +75,9 @@ def numbers(db: Graded) -> None:
         if found.get(user) is not None:
             raise WrongRows(f"user {user} typed {age!r}, and age_int is {found[user]}: another number than their text.")
     if wrong:
-        user = min(wrong, key=lambda user: (len(wrong[user]) != 2, user))  # where even a plain age has no number, say that
+        user = min(
+            wrong, key=lambda user: (len(wrong[user]) != 2, user)
+        )  # where even a plain age has no number, say that
         raise WrongRows(
             f"user {user} typed {wrong[user]!r}, and age_int is NULL. {why(wrong[user])} "
             f"{len(wrong)} users who typed a whole number have none."
@@ -139,6 +141,10 @@ def old_and_new_code(db: Graded) -> None:
         raise NotYet(
             "when old code changes an age to 'unknown', age_int keeps the number that was there: it is no longer true."
         )
+    una = {"name": "Una", "email": "una@example.com", "age": "20"}
+    for age, rule in (("33", "age_int = 33"), ("unknown", "age_int IS NULL")):
+        if ways := ways_past(db, "users", {"age": age}, una, rule):
+            raise NotYet(f"age_int does not follow an age of {age!r} that old code writes by {ways}.")
 
 
 def locks(db: Graded) -> None:

@@ -253,6 +253,8 @@ def back_to_monday(db: Graded, page: Page) -> None:
             f"the way back was open, but {len(lost):,} orders have lost their total on it: that of order {lost[0]} was {was}, "
             f"and is {now} now. {OTHER_ROWS}",
         )
+    elif changed := db.lost_on_the_way_back():
+        page.add(BACK, False, f"the way back was open, but after it {changed[0]}.")
 
 
 # --- Data and stalls: Tuesday to Thursday, with the application at work -----------------------------------------------
@@ -422,9 +424,7 @@ def way_back(db: Graded, page: Page, tuesday: str) -> None:
     goal = snapshot(db.session)
     # What was bought and changed since Thursday: nobody ever gave it a total.
     with suppress(psycopg.Error):  # refused where a trigger was left: told already
-        db.session.execute(
-            f"INSERT INTO orders (user_id, total_cents, currency) VALUES ({user(db)}, 4321, 'USD')"
-        )
+        db.session.execute(f"INSERT INTO orders (user_id, total_cents, currency) VALUES ({user(db)}, 4321, 'USD')")
         db.session.execute("UPDATE orders SET total_cents = 4343 WHERE id = %s", [order_at(db, 600)])
     db.alembic("downgrade", tuesday)
     if refused := db.refusal("INSERT INTO orders (user_id, total) VALUES (%s, 9.99)", user(db)):

@@ -1,6 +1,6 @@
 """users.full_name alone; and down again, names that old code can read and write."""
 
-from migration_lab.grading import AlembicError, Graded, NotYet, WrongRows, snapshot
+from migration_lab.grading import AlembicError, Graded, NotYet, WrongRows, snapshot, ways_past
 
 EXPANDED = "0004_full_name"
 OLD_SIGN_UP = "INSERT INTO users (name, email) VALUES ('Ali Reed', 'ali@example.com') RETURNING full_name"
@@ -70,6 +70,10 @@ def down_again(db: Graded) -> None:
         raise NotYet(
             "after the downgrade new code, still at work, wrote a full_name, and old readers see the name of before."
         )
+    for column, other in (("name", "full_name"), ("full_name", "name")):
+        una = {column: "Una", "email": "una@example.com"}
+        if ways := ways_past(db, "users", {column: "Cy Moss"}, una, f"{other} = 'Cy Moss'"):
+            raise NotYet(f"after the downgrade, {other} does not follow a {column} that is written by {ways}.")
     db.session.execute("DELETE FROM users WHERE email = 'noor@example.com'")
     db.session.execute("UPDATE users SET full_name = %s WHERE id = %s", [first["full_name"], first["id"]])
     db.alembic("upgrade", "head")

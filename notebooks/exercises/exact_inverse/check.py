@@ -2,6 +2,14 @@
 
 from migration_lab.grading import AlembicError, Graded, NotYet, WrongRows, diff, snapshot
 
+UPGRADE = {  # what upgrade() changes, as it was given
+    "column orders.status",
+    "index ix_orders_user_id",
+    "index ix_orders_user_status",
+    "table returns",
+    "type order_status",
+    "function mark_returned()",
+}
 WHY = {
     "type order_status": "A type belongs to no table and stays until it is dropped; the next upgrade would meet it.",
     "function mark_returned()": "A trigger goes with its table; the function that it calls does not.",
@@ -20,6 +28,10 @@ def check(db: Graded) -> None:
             + f"\n  {why(changes)}"
         )
     orders_are_as_before(db)
+    if lost := db.lost_on_the_way_back():
+        raise NotYet(
+            f"the schema is what it was, but {lost[0]}. downgrade() takes back the schema, and keeps the rows."
+        )
     try:
         db.alembic("upgrade", "head")
     except AlembicError as error:
@@ -52,6 +64,10 @@ def upgrade_is_as_given(db: Graded) -> None:
     if not as_given:
         raise NotYet(
             "upgrade() no longer does what it did. It has run in production: leave it, and write downgrade() alone."
+        )
+    if more := [change for change in diff(db.start, db.schema) if change.object not in UPGRADE]:
+        raise NotYet(
+            f"upgrade() does more than it did: {more[0]}. It has run in production, without that: write downgrade() alone."
         )
 
 

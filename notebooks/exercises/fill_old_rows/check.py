@@ -35,6 +35,8 @@ def check(db: Graded) -> None:
         raise NotYet(
             "products.currency allows NULL (pg_attribute.attnotnull is false): a price without a currency could come in."
         )
+    if refused := db.refusal("INSERT INTO products (name, price, currency) VALUES ('Teapot', 24.90, 'USD')"):
+        raise NotYet(f"new code can't add a product with a price in USD: {refused.diag.message_primary}.")
     written = db.rows_written("products")
     if written:
         raise NotYet(

@@ -1,6 +1,6 @@
 """products.is_deleted and products.deleted_at agree: in the rows that were there, and in all that come."""
 
-from migration_lab.grading import AlembicError, Graded, NotYet, WrongRows, snapshot
+from migration_lab.grading import AlembicError, Graded, NotYet, WrongRows, snapshot, ways_in
 
 RULE = "ck_products_deleted"
 GIVEN = "0004_archive"
@@ -97,6 +97,12 @@ def running_code(db: Graded) -> None:
             f"{RULE} takes a product that is not deleted, and has the time of its deletion: (false, now()). "
             "It forbids one of the two contradictions. The flag is true exactly when there is a time."
         )
+    for flag, time in ((True, None), (False, "2026-01-12 12:00:00+00")):
+        agrees = {"name": "Teapot", "price": "24.90", "is_deleted": not flag, "deleted_at": time}
+        if ways := ways_in(db, "products", {"is_deleted": flag}, agrees):
+            raise NotYet(
+                f"a product with is_deleted = {flag} and deleted_at = {time} gets in by {ways}: {RULE} holds some alone."
+            )
 
 
 def way_back(db: Graded) -> None:
@@ -111,6 +117,8 @@ def way_back(db: Graded) -> None:
                     f"the downgrade took the time of deletion from products that had one: product {product['id']} had "
                     f"{product['deleted_at']}. It takes the rule away, and no more."
                 )
+        if lost := db.lost_on_the_way_back():
+            raise NotYet(f"after the downgrade {lost[0]}. It takes the rule away, and leaves every product as it is.")
         db.alembic("upgrade", "head")
     except AlembicError as error:
         quoted = "\n".join(f"  {line}" for line in str(error).splitlines())

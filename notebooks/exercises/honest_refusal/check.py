@@ -10,7 +10,9 @@ RAISED_IN_SQL = ("P0001", "0A000")  # raise_exception, feature_not_supported
 ACCIDENT = re.compile(r"(Name|Attribute|Type|Key|Index|Syntax|Indentation|Import|ModuleNotFound|ZeroDivision)Error\b")
 UNFINISHED = re.compile(r"(NotImplementedError|AssertionError)\b")
 # What somebody can look up who reads the error: the column that is gone, or the revision that took it.
-NAMED = re.compile(r"0004_age_group|\busers\W{1,3}age\b|\bcolumn\W{1,3}age\b|\bage\W{1,3}column\b|[`'\"]age[`'\"]", re.IGNORECASE)
+NAMED = re.compile(
+    r"0004_age_group|\busers\W{1,3}age\b|\bcolumn\W{1,3}age\b|\bage\W{1,3}column\b|[`'\"]age[`'\"]", re.IGNORECASE
+)
 
 
 def check(db: Graded) -> str:

@@ -27,6 +27,7 @@ def check(db: Graded) -> None:
         )
     for name, value in CHANGES.items():
         updates(db, column, name, value)
+    every_order(db)
     dictated(db)
     zones(db)
     never_updated(db)
@@ -98,12 +99,24 @@ def why_not(db: Graded, column) -> str:
     )
 
 
-def dictated(db: Graded) -> None:
-    *_, fresh = after_update(db, "SET updated_at = '1999-12-31 00:00:00+00'", "status")
-    if not fresh:
+def every_order(db: Graded) -> None:
+    left = db.value(
+        "WITH changed AS (UPDATE orders SET total = total + 1 RETURNING updated_at) SELECT count(*) FROM changed"
+        " WHERE coalesce(abs(extract(epoch FROM updated_at - now())) > 86400, true)"
+    )
+    if left:
         raise NotYet(
-            "updated_at could be dictated: an UPDATE that set it to 1999 was believed. The clock decides, not the client."
+            f"an UPDATE of all orders did not change the updated_at of {left} of them: the trigger leaves some out."
         )
+
+
+def dictated(db: Graded) -> None:
+    for year in (1999, 2099):
+        *_, fresh = after_update(db, f"SET updated_at = '{year}-12-31 00:00:00+00'", "status")
+        if not fresh:
+            raise NotYet(
+                f"updated_at could be dictated: an UPDATE that set it to {year} was believed. The clock decides, not the client."
+            )
 
 
 def zones(db: Graded) -> None:

@@ -1,9 +1,10 @@
 """products.price is positive, by a check whose name says so once."""
 
-from migration_lab.grading import Graded, NotYet
+from migration_lab.grading import Graded, NotYet, ways_in
 
 NAME = "ck_products_price_positive"
 INSERT = "INSERT INTO products (name, price) VALUES ('Teapot', %s)"
+TEAPOT = {"name": "Teapot", "price": "24.90"}
 
 
 def check(db: Graded) -> None:
@@ -40,6 +41,8 @@ def missing(db: Graded) -> str:
 def taken(price: str, db: Graded, why: str) -> None:
     if db.refusal(INSERT, price) is None:
         raise NotYet(f"a price of {price} is taken. {why}")
+    if ways := ways_in(db, "products", {"price": price}, TEAPOT):
+        raise NotYet(f"a price of {price} gets in by {ways}. Every product is held to the rule, the old ones too.")
 
 
 PASSED = "one cent is a price; zero, NaN and less are none; and whoever is refused reads why in the name."

@@ -2,10 +2,12 @@
 
 from decimal import Decimal
 
-from migration_lab.grading import Graded, NotYet, Table
+from migration_lab.grading import Graded, NotYet, Table, ways_in, ways_to_orphan
 
 PARENTS = {"order_id": ("orders", "CASCADE"), "product_id": ("products", "RESTRICT")}
 COLUMNS = ("order_id", "product_id", "quantity", "unit_price")
+GOOD = {"order_id": 7, "product_id": 7, "quantity": 1, "unit_price": "9.99"}
+ROWS = {"orders": {"user_id": 7, "total": "9.99"}, "products": {"name": "Teapot", "price": "9.99"}}
 ITEM = "INSERT INTO order_items (order_id, product_id, quantity, unit_price) VALUES {}"
 OLD_CODE = "INSERT INTO orders (user_id, total) VALUES (7, 9.99)"
 NEW_CODE = (
@@ -112,10 +114,25 @@ def refuses_what_it_should(db: Graded) -> None:
             raise NotYet(f"an item without {column} was taken: order_items.{column} allows NULL.")
     if db.refusal(ITEM.format("(7, 7, 1, 9.99), (7, 7, 2, 9.99)")) is None:
         raise NotYet("a product was taken twice in one order: nothing keeps (order_id, product_id) unique.")
+    if db.refusal(f"{ITEM.format('(7, 7, 1, 9.99), (7, 8, 1, 9.99)')}; UPDATE order_items SET product_id = 7") is None:
+        raise NotYet(
+            "an UPDATE put a product twice into one order: the rule is about every write, not an INSERT alone."
+        )
+    for bad in ({"quantity": 0}, {"unit_price": "-0.01"}):
+        if ways := ways_in(db, "order_items", bad, GOOD):
+            [(column, value)] = bad.items()
+            raise NotYet(
+                f"a {column} of {value} gets in by {ways}. A check on the table holds every write to the rule."
+            )
 
 
 def follows_its_parents(db: Graded, items: Table) -> None:
     item = ITEM.format("(7, 7, 1, 9.99)")
+    for column, (parent, _) in PARENTS.items():
+        if ways := ways_to_orphan(db, "order_items", column, parent, GOOD, ROWS[parent]):
+            raise NotYet(
+                f"an item can be of a row of {parent} that is not there, by {ways}. A foreign key leaves no way."
+            )
     if refused := db.refusal(f"{item}; DELETE FROM orders WHERE id = 7"):
         raise NotYet(
             f"an order can't be deleted while it has items: {refused.diag.message_primary}. "

@@ -1,12 +1,14 @@
 """The reviews of users who are gone stand aside, whole; the others are held to a key that is proved; and there is a way back."""
 
-from migration_lab.grading import AlembicError, Graded, NotYet
+from migration_lab.grading import AlembicError, Graded, NotYet, ways_to_orphan
 
 KEY, ASIDE = "fk_reviews_user_id", "reviews_of_nobody"
 REVIEWS = [(n, 5000 + n if n % 50 == 0 else n, f"Review {n}") for n in range(1, 301)]  # as 0004_reviews made them
 ORPHANS = [review for review in REVIEWS if review[1] > 5000]
 KEPT = [review for review in REVIEWS if review[1] <= 5000]
 USERS = 1000
+REVIEW = {"user_id": 7, "body": "Fine"}
+USER = {"name": "Una", "email": "una@example.com"}
 
 
 def check(db: Graded) -> None:
@@ -86,6 +88,8 @@ def key_is_proved(db: Graded) -> None:
             f"{KEY} is NOT VALID (pg_constraint.convalidated is false), and nothing is left to stop VALIDATE. "
             "Until then neither people nor the planner may rely on it."
         )
+    if ways := ways_to_orphan(db, "reviews", "user_id", "users", REVIEW, USER):
+        raise NotYet(f"a review by a user who is not there gets in by {ways}, although {KEY} stands in the table.")
 
 
 def way_back(db: Graded) -> None:

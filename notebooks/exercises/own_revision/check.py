@@ -6,7 +6,7 @@ from itertools import takewhile
 
 import psycopg
 
-from migration_lab.grading import AlembicError, Graded, NotYet, SECONDS, Trace, snapshot
+from migration_lab.grading import AlembicError, Graded, NotYet, SECONDS, Trace, snapshot, ways_in
 
 GIVEN = "002_items"
 TABLE = "public.example_items"
@@ -76,6 +76,9 @@ def check_is_there(db: Graded) -> None:
             raise NotYet(f"{says} was taken. The check in models.py says what a sku is.")
     if refused := db.refusal(ITEM.format("repeat('ä', 20)", "'x'")):
         raise NotYet(f"skus of 20 characters and of one were refused: {refused.diag.message_primary}.")
+    for sku in ("", "x" * 21):
+        if ways := ways_in(db, "example_items", {"sku": sku}, {"user_id": 1, "name": "a pen", "sku": "S1"}):
+            raise NotYet(f"a sku of {len(sku)} characters gets in by {ways}. The check in models.py holds every item.")
 
 
 def live_items_have_their_own(db: Graded) -> None:

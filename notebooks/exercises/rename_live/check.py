@@ -1,6 +1,6 @@
 """orders.total and orders.amount: two names for one number, while old code and new code write."""
 
-from migration_lab.grading import Graded, NotYet
+from migration_lab.grading import Graded, NotYet, ways_past
 
 OLD_INSERT = "INSERT INTO orders (user_id, total) VALUES (1, 9) RETURNING amount"
 NEW_INSERT = "INSERT INTO orders (user_id, amount) VALUES (1, 9) RETURNING total"
@@ -29,6 +29,9 @@ def check(db: Graded) -> None:
         raise NotYet(f"{differing} orders that were there before have another amount than total (NULL is one).")
     old_code(db)
     new_code(db)
+    for name, other in (("total", "amount"), ("amount", "total")):
+        if ways := ways_past(db, "orders", {name: 77}, {"user_id": 1, name: 9}, f"{other} = 77"):
+            raise NotYet(f"{other} does not follow a {name} that is written by {ways}: the two names have two numbers.")
     if any("public.orders" in statement.rewrote for statement in db.trace.statements):
         raise NotYet("the table was rewritten, with readers and writers shut out meanwhile. A nullable column is free.")
     filled_in_time(db)

@@ -2,7 +2,7 @@
 
 import psycopg
 
-from migration_lab.grading import Graded, NotYet
+from migration_lab.grading import Graded, NotYet, ways_in
 
 INDEX = "uq_users_email"
 OPEN = "INSERT INTO users (name, email) SELECT name || ' again', email FROM users WHERE id = {}"
@@ -42,6 +42,12 @@ def check(db: Graded) -> None:
     if db.refusal(REOPEN) is None:
         raise NotYet(
             "user 10 came back with a new account, then the old one was opened again (UPDATE): one email, two open accounts."
+        )
+    taken = db.value("SELECT email FROM users WHERE id = 20")
+    guest = {"name": "Una", "email": "una@example.com", "deleted_at": None}
+    if ways := ways_in(db, "users", {"email": taken, "deleted_at": None}, guest):
+        raise NotYet(
+            f"an email that has an open account got a second one by {ways}: the rule holds some users, and not all."
         )
     if two_at_once(db):
         raise NotYet(

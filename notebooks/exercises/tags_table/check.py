@@ -1,10 +1,12 @@
 """product_tags: a row for each pair, and rules that no array can keep."""
 
-from migration_lab.grading import Graded, NotYet
+from migration_lab.grading import Graded, NotYet, ways_in, ways_to_orphan
 
 COLUMNS = {"product_id": "integer", "tag": "character varying(50)"}
 ARRAYS = "SELECT DISTINCT id, unnest(tags) FROM products"
 TABLE = "SELECT product_id, tag FROM product_tags"
+PAIR = {"product_id": 10, "tag": "kitchen"}  # product 10 has no tag
+PRODUCT = {"name": "Teapot", "price": "24.90"}
 
 
 def check(db: Graded) -> None:
@@ -65,6 +67,14 @@ def rules(db: Graded) -> None:
         raise NotYet(
             f"product 10 can't get a tag that others have: {refused.diag.message_primary}. "
             "The pair is unique, not its halves."
+        )
+    if ways := ways_in(db, "product_tags", {"product_id": 1}, PAIR):
+        raise NotYet(
+            f"product 1 gets the tag kitchen twice by {ways}. A key keeps each pair single, however it is written."
+        )
+    if ways := ways_to_orphan(db, "product_tags", "product_id", "products", PAIR, PRODUCT):
+        raise NotYet(
+            f"a tag stands without its product after {ways}. A foreign key from product_id to products leaves no way."
         )
 
 

@@ -3,10 +3,12 @@
 import re
 from collections.abc import Iterator
 
-from migration_lab.grading import AlembicError, Graded, NotYet
+from migration_lab.grading import AlembicError, Graded, NotYet, ways_in
 
 SAID = ('server_default="10"', "percent BETWEEN 1 AND 90", "used_at IS NULL")
 LOOK = "Put `\\d coupons` and models.py side by side: `alembic check` compares no such thing."
+COUPON = {"code": "SPRING", "percent": 10}
+CHECK, INDEX = "ck_coupons_percent", "uq_coupons_code_unused"
 UNUSED = "INSERT INTO coupons (code, percent) VALUES ('SPRING', 10)"
 USED = "INSERT INTO coupons (code, percent, used_at) VALUES ('SPRING', 10, now())"
 
@@ -28,10 +30,28 @@ def check(db: Graded) -> None:
         )
     if found:
         raise NotYet(f"{found[0]} {LOOK}")
+    under_their_names(db)
     try:
         db.alembic("check")
     except AlembicError as error:
         raise NotYet(f"the three are mended, but now `alembic check` sees a difference: {error.sentence}") from None
+
+
+def under_their_names(db: Graded) -> None:
+    """The check and the index say themselves what models.py says of them: no second one mends what they leave open."""
+    checks = [one.name for one in db.schema.tables["coupons"].constraints.values() if one.kind == "check"]
+    if checks != [CHECK]:
+        raise NotYet(f"coupons has the checks {', '.join(checks) or 'none'}, and models.py has {CHECK} alone. {LOOK}")
+    uniques = [
+        one.name for one in db.schema.tables["coupons"].indexes.values() if one.unique and one.constraint is None
+    ]
+    if uniques != [INDEX]:
+        raise NotYet(
+            f"coupons has the unique indexes {', '.join(uniques) or 'none'}, and models.py has {INDEX} alone. {LOOK}"
+        )
+    for percent in (0, 91):
+        if ways := ways_in(db, "coupons", {"percent": percent}, COUPON):
+            raise NotYet(f"a coupon of {percent} per cent gets in by {ways}; models.py says BETWEEN 1 AND 90.")
 
 
 def default(db: Graded) -> Iterator[str]:

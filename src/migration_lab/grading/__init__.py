@@ -12,6 +12,7 @@ from .graded import SECONDS, WRITER_STAYS, Graded, NotYet
 from .grader import check
 from .unseen import OTHER_ROWS, WrongRows
 from .watcher import check_whenever_saved
+from .ways import ways_in, ways_past, ways_to_orphan
 
 __all__ = [
     "OTHER_ROWS",
@@ -35,4 +36,7 @@ __all__ = [
     "compare",
     "diff",
     "snapshot",
+    "ways_in",
+    "ways_past",
+    "ways_to_orphan",
 ]

@@ -166,7 +166,7 @@ def _probed(exercise: Exercise, graded: Graded) -> str | None:
     It looks before the exercise's check, which may go up and down; but what that says is nearer to the task, and comes first.
     """
     if lost := changes(graded.before, graded.after, exercise.rows, graded.before.schema):
-        return f"after the upgrade the rows that were there are not what they were:{listed(lost)}\n  Nobody asked for that."
+        return f"after the upgrade the rows that were there are not what they were:{listed(lost)}\n  Nobody asked for that. {OTHER_ROWS}"
     if off := not_in_force(graded.session, graded.stood, exercise.not_in_force):
         return f"after the upgrade not all that stands in the database is in force:{listed(off)}"
     return None

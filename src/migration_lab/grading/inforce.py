@@ -82,13 +82,13 @@ OFF = f"""
 # What the catalogs say that the rows keep, by an id that changes with it, and a query that counts the rows that don't.
 # A function of the columns stands for IS NULL, which the planner takes for false where the catalog says NOT NULL.
 CLAIMS = f"""
-    SELECT 'check ' || k.oid, 'constraint ' || conname || ' on ' || {NAME}, 'rows break it',
+    SELECT 'check ' || k.oid, 'constraint ' || conname || ' on ' || {NAME}, 'rows that break it',
         format('SELECT count(*) FROM %s%s WHERE NOT (%s)', CASE WHEN connoinherit THEN 'ONLY ' END, conrelid::regclass,
             pg_get_expr(conbin, conrelid))
       FROM pg_constraint k JOIN {RELATION} ON pg_class.oid = conrelid
       WHERE contype = 'c' AND convalidated AND relkind IN ('r', 'p')
     UNION ALL
-    SELECT 'foreign key ' || k.oid, 'foreign key ' || conname || ' on ' || {NAME}, 'rows lead to a row that is not there',
+    SELECT 'foreign key ' || k.oid, 'foreign key ' || conname || ' on ' || {NAME}, 'rows that lead to no row',
         format('SELECT count(*) FROM %s AS child WHERE num_nulls(%s) = 0 AND NOT EXISTS (SELECT FROM %s AS parent WHERE %s)',
             conrelid::regclass, keys.own, confrelid::regclass, keys.equal)
       FROM pg_constraint k JOIN {RELATION} ON pg_class.oid = conrelid, LATERAL (
@@ -100,11 +100,11 @@ CLAIMS = f"""
       WHERE contype = 'f' AND convalidated AND relkind IN ('r', 'p')
     UNION ALL
     SELECT 'not null ' || attrelid || '.' || attnum, 'column ' || {NAME} || '.' || attname || ', which is NOT NULL,',
-        'rows have no value', format('SELECT count(*) FROM %s WHERE num_nulls(%I) > 0', attrelid::regclass, attname)
+        'rows without a value', format('SELECT count(*) FROM %s WHERE num_nulls(%I) > 0', attrelid::regclass, attname)
       FROM pg_attribute JOIN {RELATION} ON pg_class.oid = attrelid
       WHERE attnotnull AND attnum > 0 AND NOT attisdropped AND relkind IN ('r', 'p')
     UNION ALL
-    SELECT 'unique ' || indexrelid, 'unique index ' || {NAME}, 'keys are there more than once',
+    SELECT 'unique ' || indexrelid, 'unique index ' || {NAME}, 'keys that are there more than once',
         format('SELECT count(*) FROM (SELECT FROM %s WHERE (%s) AND num_nulls(%s) = 0 GROUP BY %s HAVING count(*) > 1) AS twice',
             indrelid::regclass, coalesce(pg_get_expr(indpred, indrelid), 'true'), keys.list, keys.list)
       FROM pg_index JOIN {RELATION} ON pg_class.oid = indexrelid, LATERAL (
@@ -147,7 +147,12 @@ def not_in_force(session: psycopg.Connection, before: Standing, declared: frozen
     with session.transaction(force_rollback=True):
         session.execute(READ_THE_ROWS)
         for thing, broken, query in (claim for key, claim in now.claims.items() if key not in before.claims):
-            [(count,)] = session.execute(query)
-            if count:
-                found.append(f"{thing} is marked as valid, and {count:,} {broken}.")
+            try:
+                with session.transaction():
+                    [(count,)] = session.execute(query)
+            except (psycopg.errors.DataCorrupted, psycopg.errors.IndexCorrupted) as error:
+                found.append(f"{thing} is marked as valid, and the server can't read it: {error.diag.message_primary}.")
+            else:
+                if count:
+                    found.append(f"{thing} is marked as valid, and the rows are not so; {broken}: {count:,}.")
     return found

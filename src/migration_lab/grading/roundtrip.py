@@ -8,6 +8,7 @@ from migration_xray.errors import AlembicError
 
 from .graded import Graded, NotYet
 from .inforce import not_in_force
+from .unseen import OTHER_ROWS
 
 
 def round_trip(graded: Graded) -> None:
@@ -42,7 +43,7 @@ def _must_have_its_rows(graded: Graded) -> None:
     if lost := graded.lost_on_the_way_back():
         raise NotYet(
             "the upgrade is right, but after the downgrade the rows are not what they were before:"
-            f"{listed(lost)}\n  Old code is at work again then, with these rows."
+            f"{listed(lost)}\n  Old code is at work again then, with these rows. {OTHER_ROWS}"
         )
     if off := not_in_force(graded.session, graded.stood, graded.exercise.not_in_force):
         raise NotYet(f"after the downgrade not all that stands in the database is in force:{listed(off)}")
