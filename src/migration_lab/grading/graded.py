@@ -12,21 +12,27 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from migration_lab.course import Exercise
+from migration_lab.course import Exercise, given_heads, starting
+from migration_lab.files import files_in
 from migration_lab.learner import versions_seen
-from migration_lab.pictures import snapshot
-from migration_lab.runner import Hindrance, Runner, Stopped
+from migration_lab.pictures import Schema, diff, snapshot
+from migration_lab.runner import Hindrance, Revision, Runner, Stopped
 from migration_lab.server import Server, environment
 from migration_xray.errors import AlembicError, UserError
 from migration_xray.trace import Trace
+from migration_xray.words import listed
 
+from . import cluster
 from .blocker import Blocker
+from .explanation import below, explanation, listing, quoted
 from .inforce import standing
 from .kept import changes
 from .outage import SERVERS, Watch
+from .patience import slowness
 from .rows import Rows
+from .scripts import mentions
 
-SECONDS = 30  # for each Alembic command of a grading
+SECONDS = 30  # for each Alembic command of a grading, on a usual machine
 WRITER_STAYS = 2.0  # seconds, after somebody began to wait for them
 NEXT_WRITER_COMES = 1.0
 
@@ -47,6 +53,9 @@ class Graded:
     trace: Trace
     before: Rows
     after: Rows
+    given_schema: Schema | None = None  # at the last revision that came with the exercise, where there is one
+    went_down: str | None = None  # the last downgrade that came to its end
+    in_the_way: str | None = None  # the statement of a transaction that was open beside the last command that failed
 
     def __init__(
         self,
@@ -61,13 +70,20 @@ class Graded:
         self.runner, self.say = runner, say
         self.start = self.schema = snapshot(session)
         self.start_revision = ", ".join(versions_seen(session)) or None
+        self.seconds = SECONDS * slowness(running)
         self.watch = Watch(running, project, session)
+        self.cluster = cluster.look(session)
+        self.laid = files_in(project)
+        self.beside: list[str] = []  # the statements of transactions that are open beside a command
+        self.given: dict[str, bytes] = {}
         self.command = ""
 
     def begin(self, exercise: Exercise) -> None:
         """Look at what is there where the answer's own revisions begin."""
-        self.exercise = exercise
+        self.exercise, self.given = exercise, starting(exercise)
         self.before = Rows(self.session, snapshot(self.session))
+        if len(given_heads(exercise)) == 1:
+            self.given_schema = self.before.schema
         self.stood = standing(self.session)
         self.began = self.now()
 
@@ -83,16 +99,87 @@ class Graded:
 
         Returns what x-ray saw of it. With a ``hindrance``, somebody's transaction is in the way of its statements.
         Raises AlembicError, with its ``trace``, where the command fails, and UserError where the server is the cause.
+        Raises NotYet where the command has changed what is not the database's: files of the project, or the whole server.
         """
         self.command = " ".join(("alembic", *arguments))
-        self.watch.begin(self.command, SECONDS)
+        self.watch.begin(self.command, self.seconds)
         self.say(self.command)
         variables = environment(self.running.database_url(self.database)) | {"PYTHONDONTWRITEBYTECODE": "1"}
+        files = self._files()
         try:
-            return self.runner.alembic(arguments, project or self.project, variables, SECONDS, hindrance)
+            trace = self.runner.alembic(arguments, project or self.project, variables, self.seconds, hindrance)
         except (AlembicError, Stopped) as error:  # here, because checks take an AlembicError for the answer's
+            self.in_the_way = self.beside[-1] if self.beside else None
             self.watch.examine(error)
+            self._look_around(files)
             raise
+        except BaseException:  # an interrupt: what outlives the grading is put back all the same
+            with suppress(NotYet):
+                self._look_around(files)
+            raise
+        finally:
+            self.watch.end()
+        self._look_around(files)
+        if arguments[0] == "downgrade":
+            self.went_down = self.command
+        return trace
+
+    def downgrade(self, revision: str | None) -> Trace:
+        """Go down to a revision, None for base, and see that this leads back to the schema that was there before.
+
+        That is known of the start and of the last given revision. Raises NotYet where the command fails, or where it leaves
+        something or takes too much: what comes then would stumble over that, and be told as something else.
+        """
+        try:
+            trace = self.alembic("downgrade", revision or "base")
+        except AlembicError as error:
+            raise NotYet(
+                f"the upgrade ran, but `alembic downgrade {revision or 'base'}` failed.\n{quoted(error)}"
+                f"{below(explanation(error, self))}\n  Without a way back, a bad release can't be rolled back."
+            ) from None
+        wanted = self.start if revision == self.start_revision else None
+        if revision in given_heads(self.exercise):
+            wanted = self.given_schema
+        if wanted and (left := diff(wanted, snapshot(self.session))):
+            raise NotYet(
+                f"the upgrade ran, but the downgrade does not lead back to {revision or 'base'}:{listing(left)}\n"
+                "  downgrade() takes back all that upgrade() did, and no more."
+            )
+        return trace
+
+    def _files(self) -> dict[str, bytes]:
+        """The files that were in the project before the first command, as they are now."""
+        return {
+            file.relative_to(self.project).as_posix(): file.read_bytes() if file.is_file() else b""
+            for file in self.laid
+        }
+
+    def _look_around(self, files: dict[str, bytes]) -> None:
+        """Raise NotYet where a command has changed the project's files or what belongs to the whole server."""
+        now = self._files()
+        if changed := [name for name, content in files.items() if now[name] != content]:
+            more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+            raise NotYet(
+                f"while `{self.command}` ran, your migration changed files of the project: {listed(changed[:3])}{more}. "
+                "A migration changes the database, and leaves the files to people: on a server they come with the release."
+            )
+        if done := self._put_back():
+            raise NotYet(
+                f"`{self.command}` changed what belongs to the whole server, not to this database:{listing(done)}\n"
+                "  Every other database and session has it then. The task asks for no such thing."
+            )
+
+    def _put_back(self) -> list[str]:
+        """Undo what a command has changed of the whole server; returns sentences about it."""
+
+        def speaks_of(pattern: str) -> str | None:
+            return mentions(self.project, self.given, pattern)
+
+        with suppress(psycopg.Error):  # the migration may have ended the check's session
+            return cluster.put_back(self.session, self.cluster, speaks_of)
+        with suppress(psycopg.Error, UserError), self.running.connect(self.database) as another:
+            return cluster.put_back(another, self.cluster, speaks_of)
+        return []  # a server that is lost is told by what it is asked next
 
     def lost_on_the_way_back(self) -> list[str]:
         """What became of the rows, in sentences, at the end of a downgrade to where the answer's own revisions began."""
@@ -204,29 +291,46 @@ class Graded:
             leaves = threading.Timer(seconds, leave)
             leaves.start()
             try:
-                yield
+                with self._beside(statement):
+                    yield
             finally:
                 leaves.cancel()
                 leaves.join()
 
-    def blocker(self, statement: str, seconds: float) -> Blocker:
-        """Somebody's transaction, begun with this statement, that a migration may have to wait for; use it as a context."""
-        return Blocker(self.connect, statement, seconds)
+    @contextmanager
+    def blocker(self, statement: str, seconds: float) -> Iterator[Blocker]:
+        """Somebody's transaction, begun with this statement, that a migration may have to wait for."""
+        with Blocker(self.connect, statement, seconds) as blocker, self._beside(statement):
+            yield blocker
+
+    @contextmanager
+    def _beside(self, statement: str) -> Iterator[None]:
+        """Note that a transaction with this statement is open."""
+        self.beside.append(statement)
+        try:
+            yield
+        finally:
+            self.beside.remove(statement)
 
     def upgrade_beside_writers(self, first: str, second: str) -> tuple[Trace, float]:
         """Run ``upgrade head`` while writers work, one of whom takes their time: what x-ray saw, and a wait in seconds.
 
         The first writer's transaction is open before the upgrade begins, and stays for ``WRITER_STAYS`` seconds in its way.
         The second one comes as soon as the upgrade waits for the first or is over, and otherwise after ``NEXT_WRITER_COMES``
-        seconds; the wait is theirs. Raises AlembicError where the upgrade fails.
+        seconds; the wait is theirs. Raises AlembicError where the upgrade fails, and psycopg's error where the second writer
+        was refused.
         """
         waits: list[float] = []
+        refused: list[psycopg.Error] = []
 
         def write() -> None:
             blocker.met.wait(NEXT_WRITER_COMES)
             with suppress(UserError), self.connect() as session:  # the check ends with it, in the thread that reports
                 began = time.monotonic()
-                session.execute(second)
+                try:
+                    session.execute(second)
+                except psycopg.Error as error:
+                    refused.append(error)
                 waits.append(time.monotonic() - began)
 
         next_writer = threading.Thread(target=write)
@@ -237,15 +341,11 @@ class Graded:
             finally:
                 blocker.met.set()
                 next_writer.join()
+        if refused:
+            raise refused[0]
         return trace, max(waits, default=0.0)
 
-    def revisions(self) -> list:
-        """Alembic's ``Script`` of each revision that the learner added, newest first.
-
-        https://alembic.sqlalchemy.org/en/latest/api/script.html
-        """
-        from alembic.script import ScriptDirectory
-
-        script = ScriptDirectory(str(self.project / "migrations"))
+    def revisions(self) -> list[Revision]:
+        """The revisions that the learner added, newest first, as Alembic reads them in the process of the migrations."""
         applied = {row[0] for row in self.rows("SELECT version_num FROM alembic_version")}
-        return list(script.iterate_revisions(tuple(applied), self.start_revision or "base"))
+        return self.runner.revisions(self.project, sorted(applied), self.start_revision or "base", self.seconds)

@@ -15,26 +15,26 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
-import psycopg
-
 from migration_lab.course import Exercise, answer_in
 from migration_lab.errors import in_words
 from migration_lab.files import IGNORED
 from migration_lab.learner import Grade, Outcome, naming_reset
-from migration_lab.pictures import diff
 from migration_lab.runner import Runner, Stopped
 from migration_lab.server import Server, server
 from migration_lab.workspace import Workspace
 from migration_xray.costs import costs
 from migration_xray.errors import AlembicError, UserError
 
+from .explanation import below, explanation, listing, quoted
+from .failure import LabFailure, finding, reported
 from .given import edited
 from .graded import Graded, NotYet
 from .inforce import not_in_force
 from .kept import changes
 from .outage import Exhausted, Outage
-from .roundtrip import listed, quoted, round_trip
+from .roundtrip import round_trip
 from .scratch import scratch
+from .scripts import overlooked
 from .secondtry import reached, second_try
 from .unseen import OTHER_ROWS, met_a_row, prepare
 
@@ -57,7 +57,7 @@ def check(exercise: Exercise, workspace: Workspace | None = None, say: Callable[
     def lay(folder: Path) -> None:
         shutil.copytree(project, folder, ignore=IGNORED)
 
-    found = grade(exercise, lay, lambda: server(workspace=workspace), f"check_{workspace.tag}_", say)
+    found = grade(exercise, lay, lambda: server(workspace=workspace), f"check_{workspace.tag}_", say, workspace)
     return replace(found, message=naming_reset(found.message, exercise, project))
 
 
@@ -67,10 +67,12 @@ def grade(
     choose_server: Callable[[], Server],
     stem: str,
     say: Callable[[str], None] = silently,
+    workspace: Workspace | None = None,
 ) -> Grade:
     """Grade the project that ``lay`` writes into a folder, which is not there yet and is deleted at the end.
 
     ``choose_server`` is called once there is something to grade. The names of the scratch databases begin with ``stem``.
+    Where the lab itself fails, it writes how into the workspace, by default the usual one.
     """
     try:
         with in_words(), tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
@@ -90,6 +92,9 @@ def grade(
         return Grade(exercise, Outcome.COULD_NOT_RUN, str(outage), at_fault=False)
     except UserError as error:
         return Grade(exercise, Outcome.COULD_NOT_RUN, f"{error} Your answer is not the cause.", at_fault=False)
+    except Exception as error:
+        said = reported(error, exercise, workspace or Workspace())
+        return Grade(exercise, Outcome.COULD_NOT_RUN, said, at_fault=False)
 
 
 def not_attempted(exercise: Exercise) -> Grade:
@@ -115,19 +120,20 @@ def _graded(
         graded = Graded(running, database, project, session, runner, say)
         try:
             said = _checked(exercise, checks, graded, stem)
-        except (NotYet, Exhausted) as finding:
-            return Grade(exercise, Outcome.NOT_YET, str(finding))
+        except NotYet as found:
+            return Grade(exercise, Outcome.NOT_YET, f"{found}{below(overlooked(project, set(graded.given)))}")
+        except Exhausted as found:
+            return Grade(exercise, Outcome.NOT_YET, str(found))
         except AlembicError as error:
-            meaning = checks.explain(error) if hasattr(checks, "explain") else None
-            rows = OTHER_ROWS if met_a_row(error) else None
-            said = f"`{graded.command}` failed.\n{quoted(error)}{_below(meaning)}{_below(rows)}"
-            return Grade(exercise, Outcome.COULD_NOT_RUN, said)
+            return _failed(exercise, checks, graded, error)
         except Stopped as end:
             return Grade(exercise, Outcome.COULD_NOT_RUN, f"{end}. Nothing of the lab was harmed.")
         except UserError:
             raise
         except Exception as error:
-            return Grade(exercise, Outcome.NOT_YET, _unforeseen(error, graded))
+            if said := finding(error, graded):
+                return Grade(exercise, Outcome.NOT_YET, said)
+            raise LabFailure from error
     passed: str = getattr(checks, "PASSED", "your database is what was asked for.")
     return Grade(exercise, Outcome.PASSED, said or passed, costs=costs(graded.trace))
 
@@ -166,23 +172,24 @@ def _probed(exercise: Exercise, graded: Graded) -> str | None:
     It looks before the exercise's check, which may go up and down; but what that says is nearer to the task, and comes first.
     """
     if lost := changes(graded.before, graded.after, exercise.rows, graded.before.schema):
-        return f"after the upgrade the rows that were there are not what they were:{listed(lost)}\n  Nobody asked for that. {OTHER_ROWS}"
+        return f"after the upgrade the rows that were there are not what they were:{listing(lost)}\n  Nobody asked for that. {OTHER_ROWS}"
     if off := not_in_force(graded.session, graded.stood, exercise.not_in_force):
-        return f"after the upgrade not all that stands in the database is in force:{listed(off)}"
+        return f"after the upgrade not all that stands in the database is in force:{listing(off)}"
     return None
 
 
-def _unforeseen(error: Exception, graded: Graded) -> str:
-    """What to say where the check itself failed at the database that the migration has left."""
-    from migration_xray.command import sentence  # not above: with Alembic it takes a tenth of a second
+def _failed(exercise: Exercise, checks: ModuleType, graded: Graded, error: AlembicError) -> Grade:
+    """The grade of an answer one of whose commands has failed, with what that means.
 
-    if isinstance(error, psycopg.errors.LockNotAvailable | psycopg.errors.QueryCanceled):
-        why = "A session that your migration opened still holds a lock. Close every session that a migration opens."
-    elif isinstance(error, psycopg.OperationalError) and (file := graded.watch.ends_sessions()):
-        why = f"Your migration ended the check's own session. {file} ends sessions; leave those of others alone."
-    else:
-        why = f"It stands otherwise than was foreseen:{listed(diff(graded.start, graded.schema))}"
-    return f"the upgrade ran, but the check could not look at the database ({sentence(error)}).\n  {why}"
+    The exercise's own ``explain`` is about the upgrade that is graded; other commands meet what that has left.
+    """
+    own = getattr(checks, "explain", None) if graded.schema is graded.start else None
+    meaning = (own and own(error)) or explanation(error, graded)
+    rows = OTHER_ROWS if met_a_row(error) else None
+    said = f"`{graded.command}` failed.\n{quoted(error)}{below(meaning)}{below(rows)}"
+    if graded.command.startswith("alembic downgrade"):
+        return Grade(exercise, Outcome.NOT_YET, f"the upgrade ran, but {said}")
+    return Grade(exercise, Outcome.COULD_NOT_RUN, said)
 
 
 def _load(exercise: Exercise) -> ModuleType:
@@ -191,7 +198,3 @@ def _load(exercise: Exercise) -> ModuleType:
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-
-def _below(meaning: str | None) -> str:
-    return f"\n  {meaning}" if meaning else ""

@@ -7,7 +7,6 @@ https://www.postgresql.org/docs/18/errcodes-appendix.html
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from pathlib import Path
@@ -21,6 +20,8 @@ from migration_lab.server import Server
 from migration_xray.connection import FULL, TAKEN
 from migration_xray.errors import UserError, sqlstate
 
+from .patience import Meter, times_slower
+
 # Insufficient resources, operator intervention and connection exceptions; a statement that was canceled (57014) is not
 # among them, since the check's own limits do that.
 SERVERS = re.compile("53|57P|08")
@@ -29,8 +30,10 @@ LOST = re.compile("connection (is|was|has been) (closed|lost)|closed the connect
 ENDS_SESSIONS = re.compile("pg_terminate_backend", re.IGNORECASE)
 USUAL = 10  # sessions that a command may open without a remark: env.py's, x-ray's, and a few in autocommit
 SLOW = 2.0  # seconds for a new session and its first answer, which take some hundredths of one
-LOADED = 5.0  # programs that run or wait to, for each processor
+OVERLOADED = 4.0  # times the usual, for a little work
+TOOK_TOO_LONG = "57014"  # query_canceled: by statement_timeout, or by somebody
 NOT_THE_CAUSE = "Your answer is not the cause."
+LATER = "Check again when there is less to do."
 SAYS_NOTHING = "This says nothing about your answer."  # nobody has seen what filled a disk, or the memory
 
 # The first time changes with a restart. After a crash the postmaster goes on, and all statistics are reset.
@@ -55,12 +58,18 @@ class Watch:
         self.running, self.project, self.session = running, project, session
         self.life = session.execute(LIFE).fetchone()
         self.refused: UserError | None = None  # what refused the check a session, be it in a thread
-        self.begin("alembic", 0)
+        self.meter = Meter(running, session.info.dbname)
+        self.command, self.until, self.opened, self.free = "alembic", 0.0, 0, 0
 
     def begin(self, command: str, seconds: float) -> None:
         """A command begins that has so many seconds: what it does to the number of sessions counts from here."""
         self.command, self.until = command, time.monotonic() + seconds
         self.opened, self.free = self._ask(OPENED), self._ask(FREE)
+        self.meter.begin()
+
+    def end(self) -> None:
+        """The command is over."""
+        self.meter.end()
 
     def examine(self, error: Exception) -> None:
         """Raise Outage where the server is why this went wrong, and UserError where it does not answer.
@@ -82,7 +91,11 @@ class Watch:
                     f"{NOT_THE_CAUSE} Check again."
                 )
         if isinstance(error, Stopped) and began >= self.until:
-            self._is_slow(error, took)
+            self._is_slow(f"{error}", took)
+        if code == TOOK_TOO_LONG and (starved := self.meter.starved()):
+            raise Outage(
+                f"{words.splitlines()[0].rstrip('.')}. {starved}, so this says nothing about your answer. {LATER}"
+            )
         if (SERVERS.match(code or "") or LOST.search(words)) and not self.ends_sessions():
             if code is None and not self.session.closed:
                 return  # the answer may have closed its own session
@@ -107,16 +120,16 @@ class Watch:
             )
         raise Outage(f"PostgreSQL refused a session: {said}. {NOT_THE_CAUSE} {MENDS['53300']}")
 
-    def _is_slow(self, late: Stopped, took: float) -> None:
-        import psutil
-
+    def _is_slow(self, late: str, took: float) -> None:
         if took > SLOW:
             why = f"The server took {took:.1f} seconds to open a session and answer"
-        elif (load := psutil.getloadavg()[0]) > LOADED * (processors := os.cpu_count() or 1):
-            why = f"This machine had a load average of {load:.0f} on {processors} processors"
+        elif starved := self.meter.starved():
+            why = starved
+        elif (slower := times_slower(self.running)) > OVERLOADED:
+            why = f"Just after it, this machine took {slower:.0f} times as long as usual for a little work"
         else:
             return
-        raise Outage(f"{late}. {why}, so this says nothing about your answer. Check again when there is less to do.")
+        raise Outage(f"{late}. {why}, so this says nothing about your answer. {LATER}")
 
     def _ask(self, query: str) -> int:
         try:

@@ -6,6 +6,7 @@ from migration_lab.course import given_heads
 from migration_lab.pictures import Schema, diff, snapshot
 from migration_xray.errors import AlembicError
 
+from .explanation import below, explanation, listing, quoted
 from .graded import Graded, NotYet
 from .inforce import not_in_force
 from .unseen import OTHER_ROWS
@@ -33,9 +34,11 @@ def round_trip(graded: Graded) -> None:
     try:
         graded.alembic("upgrade", "head")
     except AlembicError as error:
-        raise NotYet(f"up and down work once, but the second upgrade failed.\n{quoted(error)}") from None
+        raise NotYet(
+            f"up and down work once, but the second upgrade failed.\n{quoted(error)}{below(explanation(error, graded))}"
+        ) from None
     if left := diff(graded.schema, snapshot(graded.session)):
-        raise NotYet(f"the second upgrade leads elsewhere than the first:{listed(left)}")
+        raise NotYet(f"the second upgrade leads elsewhere than the first:{listing(left)}")
 
 
 def _must_have_its_rows(graded: Graded) -> None:
@@ -43,30 +46,25 @@ def _must_have_its_rows(graded: Graded) -> None:
     if lost := graded.lost_on_the_way_back():
         raise NotYet(
             "the upgrade is right, but after the downgrade the rows are not what they were before:"
-            f"{listed(lost)}\n  Old code is at work again then, with these rows. {OTHER_ROWS}"
+            f"{listing(lost)}\n  Old code is at work again then, with these rows. {OTHER_ROWS}"
         )
     if off := not_in_force(graded.session, graded.stood, graded.exercise.not_in_force):
-        raise NotYet(f"after the downgrade not all that stands in the database is in force:{listed(off)}")
+        raise NotYet(f"after the downgrade not all that stands in the database is in force:{listing(off)}")
 
 
 def _downgrade(graded: Graded, revision: str, failed: str) -> None:
     try:
         graded.alembic("downgrade", revision)
     except AlembicError as error:
-        raise NotYet(f"{failed}\n{quoted(error)}\n  Without a way back, a bad release can't be rolled back.") from None
+        why = below(explanation(error, graded))
+        raise NotYet(
+            f"{failed}\n{quoted(error)}{why}\n  Without a way back, a bad release can't be rolled back."
+        ) from None
 
 
 def _must_lead_back(wanted: Schema, found: Schema, place: str) -> None:
     if left := diff(wanted, found):
         raise NotYet(
             f"the upgrade is right, but the downgrade does not lead back to {place}:"
-            f"{listed(left)}\n  downgrade() takes back all that upgrade() did, and no more."
+            f"{listing(left)}\n  downgrade() takes back all that upgrade() did, and no more."
         )
-
-
-def quoted(error: AlembicError) -> str:
-    return "\n".join(f"  {line}" for line in str(error).splitlines())
-
-
-def listed(changes: list) -> str:
-    return "".join(f"\n  - {change}" for change in changes)

@@ -16,12 +16,13 @@ from migration_lab.server import Server, startstate
 from migration_xray.errors import UserError
 
 from .graded import SECONDS
+from .patience import slowness
 from .unseen import start_of
 
-TIMEOUTS = {
-    "statement_timeout": f"{SECONDS - 5}s",  # first of all: the server's refusal leads to the line at fault
-    "lock_timeout": "10s",
-    "idle_in_transaction_session_timeout": f"{SECONDS}s",
+TIMEOUTS = {  # seconds on a usual machine
+    "statement_timeout": SECONDS - 5,  # first of all: the server's refusal leads to the line at fault
+    "lock_timeout": 10,
+    "idle_in_transaction_session_timeout": SECONDS,
 }
 UNSAVED = {"synchronous_commit": "off"}  # a commit need not reach the disk: after a crash the database is dropped
 
@@ -41,12 +42,14 @@ def scratch(running: Server, exercise: Exercise, stem: str) -> Iterator[str]:
             " WHERE starts_with(datname, %s) AND datname NOT IN (SELECT application_name FROM pg_stat_activity)",
             [stem],
         ).fetchall():
-            startstate.drop_database(session, leftover)
+            with suppress(psycopg.Error):  # one that can't be dropped keeps nobody from being graded
+                startstate.drop_database(session, leftover)
         startstate.create_by(session, running, database, start_of(exercise))
-        command = sql.SQL("ALTER DATABASE {} SET {} = {}")
+        command, times = sql.SQL("ALTER DATABASE {} SET {} = {}"), slowness(running)
+        timeouts = {setting: f"{seconds * times:.1f}s" for setting, seconds in TIMEOUTS.items()}
         limits = [
             command.format(sql.Identifier(database), sql.Identifier(setting), sql.Literal(value))
-            for setting, value in (TIMEOUTS | UNSAVED).items()
+            for setting, value in (timeouts | UNSAVED).items()
         ]
         session.execute(sql.SQL("; ").join(limits))  # in one statement, and so in one transaction
         yield database

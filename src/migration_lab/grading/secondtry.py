@@ -19,8 +19,8 @@ from migration_xray.errors import AlembicError
 from migration_xray.locks import MODES
 from migration_xray.trace import Statement, Trace
 
+from .explanation import listing, quoted
 from .graded import Graded, NotYet
-from .roundtrip import listed, quoted
 from .scratch import scratch
 from .unseen import prepare
 
@@ -135,12 +135,12 @@ def _must_be_as_without(first: Graded, goal: Reached, graded: Graded, met: list[
     if left := diff(first.schema, snapshot(graded.session)):
         raise NotYet(
             f"{_after_timeout(met)} The next try ran, and leads elsewhere than an upgrade that nobody was in the way of:"
-            f"{listed(left)}\n  What a try leaves behind, the next one has to find and put right."
+            f"{listing(left)}\n  What a try leaves behind, the next one has to find and put right."
         )
     if left := list(_other_rows(goal, now)):
         raise NotYet(
             f"{_after_timeout(met)} The next try ran, and leads to other rows than an upgrade that nobody was in the way of:"
-            f"{listed(left)}\n  What a try has written and committed, the next one must not write again."
+            f"{listing(left)}\n  What a try has written and committed, the next one must not write again."
         )
 
 

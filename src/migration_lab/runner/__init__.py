@@ -2,6 +2,6 @@
 
 from . import forked
 from .hindrance import Hindrance, Met
-from .runner import Runner, Stopped
+from .runner import Revision, Runner, Stopped
 
-__all__ = ["Hindrance", "Met", "Runner", "Stopped", "forked"]
+__all__ = ["Hindrance", "Met", "Revision", "Runner", "Stopped", "forked"]

@@ -14,8 +14,9 @@ import sys
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, ClassVar, Protocol
+from typing import IO, Any, ClassVar, Protocol
 
 from migration_xray.errors import AlembicError
 from migration_xray.process import APART
@@ -32,6 +33,14 @@ FORK_SAFE = {"PGGSSENCMODE": "disable"} if sys.platform == "darwin" and FORKS el
 
 class Stopped(Exception):
     """The runner ended before its command did. ``str()`` is a sentence without its full stop."""
+
+
+@dataclass(frozen=True)
+class Revision:
+    """A revision as Alembic reads it from its file; ``title`` is what ``alembic history`` prints of its docstring."""
+
+    revision: str
+    title: str
 
 
 class Worker(Protocol):
@@ -112,6 +121,29 @@ class Runner:
             "variables": FORK_SAFE | os.environ | variables,
             "hindrance": hindrance and hindrance.to_dict(),
         }
+        told = self._answer(job, f"`alembic {' '.join(arguments)}`", seconds)
+        if hindrance:
+            hindrance.met = Hindrance.from_dict(told["hindrance"]).met
+        trace = Trace.from_dict(told["trace"])
+        if told["failure"]:
+            error = AlembicError(**told["failure"])
+            error.trace = trace
+            raise error
+        return trace
+
+    def revisions(self, project: Path, heads: Sequence[str], base: str, seconds: float) -> list[Revision]:
+        """The revisions of ``project`` from these down to ``base``, which is left out: newest first, as Alembic reads them.
+
+        To read a revision is to run its file, so it is done here. Raises as :meth:`alembic` does.
+        """
+        job = {"heads": list(heads), "base": base, "project": str(project), "variables": FORK_SAFE | os.environ}
+        told = self._answer(job, "the reading of the revisions", seconds)
+        if told["failure"]:
+            raise AlembicError(**told["failure"])
+        return [Revision(**one) for one in told["revisions"]]
+
+    def _answer(self, job: dict[str, Any], what: str, seconds: float) -> dict[str, Any]:
+        """The worker's answer to a job. Raises Stopped, which names ``what``."""
         answer = ""
         late = threading.Event()
 
@@ -130,21 +162,12 @@ class Runner:
                 self.process.wait()
         finally:
             timer.cancel()
-        command = f"`alembic {' '.join(arguments)}`"
         if late.is_set():
-            raise Stopped(f"{command} was not done within {seconds:g} seconds and was stopped")
+            raise Stopped(f"{what} was not done within {seconds:g} seconds and was stopped")
         if not answer:
             status = "" if self.process.returncode is None else f" (exit status {self.process.returncode})"
-            raise Stopped(f"{command} ended its own process{status} before it was done")
-        told = json.loads(answer)
-        if hindrance:
-            hindrance.met = Hindrance.from_dict(told["hindrance"]).met
-        trace = Trace.from_dict(told["trace"])
-        if told["failure"]:
-            error = AlembicError(**told["failure"])
-            error.trace = trace
-            raise error
-        return trace
+            raise Stopped(f"{what} ended its own process{status} before it was done")
+        return json.loads(answer)
 
     def end(self) -> None:
         """Kill the process and every process that a migration has started from it."""

@@ -62,6 +62,10 @@ def drop_database(session: Connection, name: str) -> None:
     """Drop a database and end the sessions in it; an application that reconnects at once is ended again."""
     drop = sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(name))
     own = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND usename = current_user"
+    if session.execute("SELECT 1 FROM pg_database WHERE datname = %s AND datistemplate", [name]).fetchone():
+        session.execute(
+            sql.SQL("ALTER DATABASE {} IS_TEMPLATE false").format(sql.Identifier(name))
+        )  # else it is refused
     for attempt in range(5):
         try:
             try:
