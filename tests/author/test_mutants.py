@@ -89,6 +89,21 @@ def test_what_changes_nothing_is_not_made(made):
     assert len(made) == len(set(made.values())), "two names for one mutant"
 
 
+@pytest.mark.parametrize(
+    ("lines", "is_made"),
+    [
+        (('op.drop_index("a", "orders")', 'op.drop_index("b", "orders")'), False),
+        (('op.alter_column("orders", "a", nullable=True)', 'op.alter_column("orders", "b", nullable=True)'), False),
+        (('op.alter_column("orders", "a", nullable=True)', 'op.alter_column("orders", "a", comment="?")'), True),
+        (('op.create_index("a", "orders", ["a"])', 'op.drop_index("a", "orders")'), True),
+    ],
+)
+def test_two_lines_that_have_nothing_to_do_with_each_other_are_not_swapped(monkeypatch, lines, is_made):
+    body = "\n".join(f"    {line}" for line in lines)
+    names = [mutant.name for mutant in of(monkeypatch, f"def upgrade():\n{body}\n")]
+    assert any(" before op." in name for name in names) == is_made
+
+
 def test_a_mutant_is_a_file_that_python_reads(made):
     """A syntax error is refused for its syntax, and shows nothing about the check."""
     for source in made.values():

@@ -128,7 +128,7 @@ def _of_statements(part: ast.AST) -> Iterator[_Mistake]:
                 rest = body[:at] + body[at + 1 :]
                 yield _Mistake(f"without {_short(statement)}", node, field, rest or [ast.Pass()])
             for at, (first, second) in enumerate(pairwise(body)):
-                if _is_idle(first) or _is_idle(second) or _bound(first) & _used(second):
+                if _is_idle(first) or _is_idle(second) or _bound(first) & _used(second) or _apart(first, second):
                     continue
                 swapped = [*body[:at], second, first, *body[at + 2 :]]
                 yield _Mistake(f"{_short(second)} before {_short(first)}", node, field, swapped)
@@ -144,6 +144,19 @@ def _is_idle(statement: ast.stmt) -> bool:
     """Whether a statement does nothing when a migration runs, or is what all others stand on."""
     docstring = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
     return docstring or isinstance(statement, ast.Pass | ast.Import | ast.ImportFrom | ast.FunctionDef)
+
+
+def _apart(first: ast.stmt, second: ast.stmt) -> bool:
+    """Whether the order of two statements is no matter: two names are given, two indexes or two columns are changed."""
+    if isinstance(first, ast.Assign) and isinstance(second, ast.Assign):
+        return True
+    calls = [statement.value for statement in (first, second) if isinstance(statement, ast.Expr)]
+    operations = {_name(call) for call in calls if isinstance(call, ast.Call)}
+    if len(calls) < 2 or len(operations) != 1 or not operations <= {"alter_column", "create_index", "drop_index"}:
+        return False
+    of_column = 2 if operations == {"alter_column"} else 1  # how many arguments name what is changed
+    named = [[ast.dump(argument) for argument in call.args[:of_column]] for call in calls if isinstance(call, ast.Call)]
+    return named[0] != named[1]
 
 
 def _bound(statement: ast.stmt) -> set[str]:
