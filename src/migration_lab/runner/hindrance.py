@@ -6,6 +6,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 
+A_WRITERS = "ROW EXCLUSIVE"
+AN_INDEXS = "SHARE ROW EXCLUSIVE"
+
+
 @dataclass
 class Met:
     """A statement that had to wait for somebody's transaction.
@@ -23,10 +27,13 @@ class Met:
 class Hindrance:
     """On which relations, by oid, somebody's transaction stands in the way of each statement once.
 
-    Those that have ``met`` it get through from then on. A command that runs with it adds its own.
+    It has a lock of this ``mode`` on them: A_WRITERS is in the way of strong locks, and AN_INDEXS, which a plain CREATE INDEX
+    takes, in the way of those who write rows, too. The statements that have ``met`` it get through from then on. A command
+    that runs with it adds its own.
     """
 
     relations: list[int]
+    mode: str = A_WRITERS
     met: list[Met] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
@@ -36,4 +43,4 @@ class Hindrance:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Hindrance:
         """What :meth:`to_dict` gave, also after a journey through JSON."""
-        return cls(data["relations"], [Met(**one) for one in data["met"]])
+        return cls(data["relations"], data["mode"], [Met(**one) for one in data["met"]])

@@ -22,7 +22,7 @@ from migration_xray.errors import sqlstate
 from migration_xray.trace import shape
 from migration_xray.watch import origin
 
-from .hindrance import Hindrance, Met
+from .hindrance import A_WRITERS, Hindrance, Met
 
 SHORT = "43ms"  # a lock_timeout; nobody else sets this one, so it is known whether a statement has set another
 LOOKS = 0.010  # seconds between two looks at whether the migration waits
@@ -31,11 +31,12 @@ STAYS = 1.0  # seconds before it leaves in any case
 PAUSE = 0.020  # seconds: no pause between two tries is longer
 LOCK_NOT_AVAILABLE = "55P03"
 
-# What only sets something, or writes rows under locks that stop no other writer.
+# It asks for no lock on a table.
 HARMLESS = re.compile(
-    r"\s*((SET|RESET|SHOW|BEGIN|START|COMMIT|END|ROLLBACK|ABORT|SAVEPOINT|RELEASE)\b[^;]*;?\s*$|(INSERT|UPDATE|DELETE)\b)",
-    re.IGNORECASE,
+    r"\s*(SET|RESET|SHOW|BEGIN|START|COMMIT|END|ROLLBACK|ABORT|SAVEPOINT|RELEASE)\b[^;]*;?\s*$", re.IGNORECASE
 )
+# There may be thousands of these, and no writer is in their way.
+ROWS = re.compile(r"\s*(INSERT|UPDATE|DELETE)\b", re.IGNORECASE)
 # It waits for writers, and nobody waits for it.
 CONCURRENT = re.compile(r"\bCONCURRENTLY\b", re.IGNORECASE)
 # A table that the migration has locked is passed over: what comes in the same transaction asks for no new lock on it.
@@ -45,7 +46,7 @@ STAND_THERE = """
     BEGIN
         FOR name IN SELECT oid::regclass FROM pg_class WHERE oid = ANY (ARRAY[{}]::oid[]) LOOP
             BEGIN
-                EXECUTE format('LOCK TABLE %s IN ROW EXCLUSIVE MODE NOWAIT', name);
+                EXECUTE format('LOCK TABLE %s IN {} MODE NOWAIT', name);
             EXCEPTION WHEN OTHERS THEN
                 NULL;
             END;
@@ -93,7 +94,7 @@ class Obstacle:
     def before(self, migration: Connection, cursor: Any, sql: str, *_: Any) -> None:
         sender = origin(sys._getframe(1))
         statement = Met(sender.get("where"), sql)
-        if self.stands_before or sender.get("own") or HARMLESS.match(sql) or self.key(statement) in self.met:
+        if self.stands_before or sender.get("own") or self.key(statement) in self.met or self.is_harmless(sql):
             return
         pooled = migration.connection
         self.limit = _ask(pooled, "SHOW lock_timeout")
@@ -136,7 +137,7 @@ class Obstacle:
         """Begin to stand in the way, until the migration has waited so many seconds or has waited and does so no more."""
         relations = ",".join(map(str, self.hindrance.relations))
         self.do("BEGIN")
-        self.do(STAND_THERE.format(relations))
+        self.do(STAND_THERE.format(relations, self.hindrance.mode))
         self.stands_before, self.done = statement, threading.Event()
         self.looking = threading.Thread(target=self.look, args=(statement, pid, stays), daemon=True)
         self.looking.start()
@@ -170,6 +171,10 @@ class Obstacle:
         if self.key(statement) not in self.met:
             self.met.add(self.key(statement))
             self.hindrance.met.append(statement)
+
+    def is_harmless(self, sql: str) -> bool:
+        """Whether a statement asks for no lock that somebody could be in the way of, as its first word says."""
+        return bool(HARMLESS.match(sql)) or self.hindrance.mode == A_WRITERS and bool(ROWS.match(sql))
 
     def key(self, statement: Met) -> tuple[str | None, str]:
         return statement.where, shape(statement.sql)

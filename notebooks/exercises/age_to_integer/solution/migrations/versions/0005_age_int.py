@@ -15,22 +15,27 @@ branch_labels = None
 depends_on = None
 
 NUMBER = """
-    CREATE FUNCTION age_number(age text) RETURNS integer LANGUAGE sql IMMUTABLE AS $$
+    CREATE OR REPLACE FUNCTION age_number(age text) RETURNS integer LANGUAGE sql IMMUTABLE AS $$
         SELECT CASE WHEN age ~ '^ *[0-9]{1,9} *$' THEN age::integer END
     $$"""
 FOLLOW = """
-    CREATE FUNCTION age_follows() RETURNS trigger LANGUAGE plpgsql AS $$
+    CREATE OR REPLACE FUNCTION age_follows() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
         NEW.age_int := age_number(NEW.age);
         RETURN NEW;
     END
     $$"""
-TRIGGER = "CREATE TRIGGER age_follows BEFORE INSERT OR UPDATE OF age ON users FOR EACH ROW EXECUTE FUNCTION age_follows()"
-REPORT = "CREATE VIEW age_not_a_number AS SELECT id, age FROM users WHERE age IS NOT NULL AND age_int IS NULL"
+TRIGGER = """
+    CREATE OR REPLACE TRIGGER age_follows BEFORE INSERT OR UPDATE OF age ON users
+    FOR EACH ROW EXECUTE FUNCTION age_follows()"""
+REPORT = """
+    CREATE OR REPLACE VIEW age_not_a_number AS
+    SELECT id, age FROM users WHERE age IS NOT NULL AND age_int IS NULL"""
 
 
 def upgrade() -> None:
-    op.add_column("users", sa.Column("age_int", sa.Integer(), nullable=True))
+    # A try that broke off in the UPDATE has left what comes before it.
+    op.add_column("users", sa.Column("age_int", sa.Integer(), nullable=True), if_not_exists=True)
     op.execute(NUMBER)
     op.execute(FOLLOW)
     op.execute(TRIGGER)

@@ -15,13 +15,14 @@ depends_on = None
 
 
 def upgrade() -> None:
+    op.drop_constraint("ck_orders_status_both", "orders", if_exists=True)  # a try that broke off has left it
     op.create_check_constraint(
         "ck_orders_status_both",
         "orders",
         "status IN ('pending', 'processing', 'complete', 'completed', 'cancelled')",
         postgresql_not_valid=True,
     )
-    op.drop_constraint("ck_orders_status", "orders")
+    op.drop_constraint("ck_orders_status", "orders", if_exists=True)
     with op.get_context().autocommit_block():  # a proof in the same transaction would keep the first lock through it
         op.execute("ALTER TABLE orders VALIDATE CONSTRAINT ck_orders_status_both")
 

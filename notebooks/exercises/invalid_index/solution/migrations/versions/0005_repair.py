@@ -17,6 +17,7 @@ depends_on = None
 def upgrade() -> None:
     op.execute("DELETE FROM users AS later USING users AS first WHERE later.email = first.email AND later.id > first.id")
     with op.get_context().autocommit_block():
+        op.execute("SET lock_timeout = 0")  # a timeout would leave one more INVALID index
         op.execute("REINDEX INDEX CONCURRENTLY uq_users_email")
 
 

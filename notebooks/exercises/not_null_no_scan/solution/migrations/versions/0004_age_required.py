@@ -15,7 +15,8 @@ depends_on = None
 
 
 def upgrade() -> None:
-    with op.get_context().autocommit_block():  # each of the two is committed by itself
+    with op.get_context().autocommit_block():  # each of them is committed by itself
+        op.drop_constraint("ck_users_age", "users", if_exists=True)  # a try that broke off has left it
         op.create_check_constraint("ck_users_age", "users", "age IS NOT NULL", postgresql_not_valid=True)
         op.execute("ALTER TABLE users VALIDATE CONSTRAINT ck_users_age")
     op.alter_column("users", "age", nullable=False)

@@ -28,8 +28,9 @@ def upgrade() -> None:
         sa.CheckConstraint("quantity > 0", name="ck_order_items_quantity_positive"),
         sa.CheckConstraint("unit_price >= 0", name="ck_order_items_unit_price_not_negative"),
         sa.ForeignKeyConstraint(["product_id"], ["products.id"], name="fk_order_items_product_id", ondelete="RESTRICT"),
+        if_not_exists=True,  # a try that broke off at the orders has left it
     )
-    op.create_index("ix_order_items_product_id", "order_items", ["product_id"])
+    op.create_index("ix_order_items_product_id", "order_items", ["product_id"], if_not_exists=True)
     with op.get_context().autocommit_block():  # lets the products go before the orders are locked
         op.create_foreign_key(
             "fk_order_items_order_id", "order_items", "orders", ["order_id"], ["id"], ondelete="CASCADE"

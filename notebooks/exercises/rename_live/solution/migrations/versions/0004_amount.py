@@ -14,7 +14,7 @@ down_revision = "0003_orders"
 branch_labels = None
 depends_on = None
 IN_STEP = """
-    CREATE FUNCTION orders_in_step() RETURNS trigger LANGUAGE plpgsql AS $$
+    CREATE OR REPLACE FUNCTION orders_in_step() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
         IF TG_OP = 'INSERT' THEN
             NEW.amount := coalesce(NEW.amount, NEW.total);
@@ -26,12 +26,15 @@ IN_STEP = """
         END IF;
         RETURN NEW;
     END $$"""
-TRIGGER = "CREATE TRIGGER in_step BEFORE INSERT OR UPDATE ON orders FOR EACH ROW EXECUTE FUNCTION orders_in_step()"
+TRIGGER = """
+    CREATE OR REPLACE TRIGGER in_step BEFORE INSERT OR UPDATE ON orders
+    FOR EACH ROW EXECUTE FUNCTION orders_in_step()"""
 BATCH = "UPDATE orders SET amount = total WHERE id BETWEEN {} AND {} AND amount IS NULL"
 
 
 def upgrade() -> None:
-    op.add_column("orders", sa.Column("amount", sa.Numeric(precision=10, scale=2), nullable=True))
+    # A try that broke off in the batches has left what comes before them.
+    op.add_column("orders", sa.Column("amount", sa.Numeric(precision=10, scale=2), nullable=True), if_not_exists=True)
     op.execute(IN_STEP)
     op.execute(TRIGGER)
     with op.get_context().autocommit_block():

@@ -17,6 +17,9 @@ depends_on = None
 def upgrade() -> None:
     op.execute("SET lock_timeout = 0")  # a timeout would leave an INVALID index behind
     with op.get_context().autocommit_block():
+        op.drop_index(
+            "uq_order_items_order_product", "order_items", if_exists=True, postgresql_concurrently=True
+        )  # a try that broke off has left it
         op.create_index(
             "uq_order_items_order_product",
             "order_items",
