@@ -251,7 +251,7 @@ def back_to_monday(db: Graded, page: Page) -> None:
             BACK,
             False,
             f"the way back was open, but {len(lost):,} orders have lost their total on it: that of order {lost[0]} was {was}, "
-            f"and is {now} now. {OTHER_ROWS}",
+            f"and is {'NULL' if now is None else now} now. {OTHER_ROWS}",
         )
     elif changed := db.lost_on_the_way_back():
         page.add(BACK, False, f"the way back was open, but after it {changed[0]}.")

@@ -103,7 +103,7 @@ def given_back(db: Graded) -> None:
     if missing:
         user, was = missing[0]["id"], missing[0]["age"]
         raise WrongRows(
-            f"the downgrade reports success, and {len(missing)} users have no age (NULL), where each had one: user {user} had {was!r}. "
+            f"the downgrade reports success, and {len(missing)} users have no age (NULL) who had one: that of user {user} was {was!r}. "
             "An empty column looks like a way back and is none."
         )
     invented = [user for user in db.before["users"] if now.get(user["id"]) != user["age"]]

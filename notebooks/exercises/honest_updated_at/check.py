@@ -1,6 +1,6 @@
 """orders.updated_at: NULL until the first UPDATE, then the moment of the last one, whoever made it."""
 
-from migration_lab.grading import Graded, NotYet
+from migration_lab.grading import Graded, NotYet, WrongRows
 
 TIMESTAMPTZ = "timestamp with time zone"
 CHANGES = {
@@ -25,23 +25,30 @@ def check(db: Graded) -> None:
             f"orders.updated_at is {column.type}, not {TIMESTAMPTZ}. "
             "Without its zone, the same moment written from Tokyo and from Berlin is two."
         )
+    order = some_order(db)
     for name, value in CHANGES.items():
-        updates(db, column, name, value)
+        updates(db, column, name, value, order)
     every_order(db)
-    dictated(db)
-    zones(db)
+    dictated(db, order)
+    zones(db, order)
     never_updated(db)
 
 
-def updates(db: Graded, column, name: str, value: str) -> None:
+def some_order(db: Graded) -> int:
+    """An order whose user's id has a next one, so that the order can be given to somebody else."""
+    users = {user["id"] for user in db.before["users"]}
+    return next(order["id"] for order in reversed(db.before["orders"]) if order["user_id"] + 1 in users)
+
+
+def updates(db: Graded, column, name: str, value: str, order: int) -> None:
     """Change one column of an order that was updated long ago, as psql would."""
-    statement = f"UPDATE orders SET {name} = {value} WHERE id = 1"
+    statement = f"UPDATE orders SET {name} = {value} WHERE id = {order}"
     if refused := db.refusal(statement):
         raise NotYet(
             f"an UPDATE of an order fails since your migration: {refused.diag.message_primary}. {why_refused(db, refused)}".strip()
         )
-    before = db.value(f"SELECT {name} FROM orders WHERE id = 1")
-    rows, after, fresh = after_update(db, f"SET {name} = {value}", name)
+    before = db.value(f"SELECT {name} FROM orders WHERE id = {order}")
+    rows, after, fresh = after_update(db, f"SET {name} = {value}", name, order)
     if not rows:
         raise NotYet(
             "the UPDATE touched no row: the trigger's function returned NULL, which means: leave this row out. RETURN NEW."
@@ -54,17 +61,17 @@ def updates(db: Graded, column, name: str, value: str) -> None:
         raise NotYet(f"{statement} did not change updated_at. {why_not(db, column)}")
 
 
-def after_update(db: Graded, change: str, name: str) -> tuple[int, object, bool]:
-    """How many rows an UPDATE of order 1 touched, what is in its column then, and whether its updated_at is of now."""
+def after_update(db: Graded, change: str, name: str, order: int) -> tuple[int, object, bool]:
+    """How many rows an UPDATE of an order touched, what is in its column then, and whether its updated_at is of now."""
     with db.session.transaction(force_rollback=True):
         run = db.session.execute
         run("ALTER TABLE orders DISABLE TRIGGER USER")
-        run("UPDATE orders SET updated_at = %s WHERE id = 1", [LONG_AGO])
+        run("UPDATE orders SET updated_at = %s WHERE id = %s", [LONG_AGO, order])
         run("ALTER TABLE orders ENABLE TRIGGER USER")
-        touched = run(f"UPDATE orders {change} WHERE id = 1").rowcount
+        touched = run(f"UPDATE orders {change} WHERE id = {order}").rowcount
         # By the day: a clock time is read in the zone of this session, which is the server's. zones() counts the hours.
         fresh = "abs(extract(epoch FROM updated_at - now())) < 86400"
-        return touched, *run(f"SELECT {name}, coalesce({fresh}, false) FROM orders WHERE id = 1").fetchone()
+        return touched, *run(f"SELECT {name}, coalesce({fresh}, false) FROM orders WHERE id = {order}").fetchone()
 
 
 def why_refused(db: Graded, refused) -> str:
@@ -110,22 +117,22 @@ def every_order(db: Graded) -> None:
         )
 
 
-def dictated(db: Graded) -> None:
+def dictated(db: Graded, order: int) -> None:
     for year in (1999, 2099):
-        *_, fresh = after_update(db, f"SET updated_at = '{year}-12-31 00:00:00+00'", "status")
+        *_, fresh = after_update(db, f"SET updated_at = '{year}-12-31 00:00:00+00'", "status", order)
         if not fresh:
             raise NotYet(
                 f"updated_at could be dictated: an UPDATE that set it to {year} was believed. The clock decides, not the client."
             )
 
 
-def zones(db: Graded) -> None:
+def zones(db: Graded, order: int) -> None:
     for zone in ("Asia/Tokyo", "America/New_York"):
         with db.session.transaction(force_rollback=True):
             db.session.execute(f"SET LOCAL TIME ZONE '{zone}'")
-            db.session.execute("UPDATE orders SET total = total + 1 WHERE id = 1")
-            query = "SELECT round(extract(epoch FROM updated_at - now()) / 3600)::int FROM orders WHERE id = 1"
-            hours = db.session.execute(query).fetchone()[0]
+            db.session.execute("UPDATE orders SET total = total + 1 WHERE id = %s", [order])
+            query = "SELECT round(extract(epoch FROM updated_at - now()) / 3600)::int FROM orders WHERE id = %s"
+            hours = db.session.execute(query, [order]).fetchone()[0]
         if hours:
             raise NotYet(
                 f"an UPDATE from a session in {zone} is stamped {abs(hours)} hours off. "
@@ -134,10 +141,13 @@ def zones(db: Graded) -> None:
 
 
 def never_updated(db: Graded) -> None:
-    stamped = db.value("SELECT count(*) FROM orders WHERE updated_at IS NOT NULL")
+    stamped = [order for (order,) in db.rows("SELECT id FROM orders WHERE updated_at IS NOT NULL ORDER BY id")]
     if stamped:
-        raise NotYet(f"{stamped} orders that nobody has updated say that they were (updated_at is not NULL).")
-    if db.value("INSERT INTO orders (user_id, total) VALUES (1, 9.99) RETURNING updated_at"):
+        raise WrongRows(
+            f"{len(stamped)} orders that nobody has updated say that they were, such as order {stamped[0]} "
+            "(updated_at is not NULL)."
+        )
+    if db.value("INSERT INTO orders (user_id, total) SELECT max(id), 9.99 FROM users RETURNING updated_at"):
         raise NotYet("a new order, which nobody has updated, has an updated_at already: leave INSERT alone.")
 
 

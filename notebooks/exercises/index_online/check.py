@@ -35,7 +35,7 @@ def finds_a_broken_one(db: Graded) -> None:
     db.alembic("downgrade", db.start_revision)
     with db.connect() as buyer, db.connect() as builder:
         buyer.execute("BEGIN")
-        buyer.execute("UPDATE orders SET status = status WHERE id = 1")
+        buyer.execute("UPDATE orders SET status = status WHERE id = %s", [db.before["orders"][-1]["id"]])
         builder.execute("SET lock_timeout = '100ms'")
         with suppress(psycopg.errors.LockNotAvailable):
             builder.execute(f"CREATE INDEX CONCURRENTLY {INDEX} ON orders (created_at)")
@@ -75,9 +75,9 @@ def why(db: Graded) -> str:
 
 def beside_a_slow_buyer(db: Graded) -> float:
     """Build it again while a buyer's transaction stays open, as they do. Returns the seconds that the next buyer waited."""
-    buy = "UPDATE orders SET status = status WHERE id = {}"
+    first, second = (f"UPDATE orders SET status = status WHERE id = {one['id']}" for one in db.before["orders"][-2:])
     try:
-        return db.upgrade_beside_writers(buy.format(1), buy.format(2))[1]
+        return db.upgrade_beside_writers(first, second)[1]
     except AlembicError as error:
         invalid = db.value("SELECT NOT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)", INDEX)
         left = f"and left {INDEX} INVALID, which a later run stumbles over" if invalid else "and there is no index"

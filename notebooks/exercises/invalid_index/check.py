@@ -1,6 +1,6 @@
 """uq_users_email is valid and holds every email once; nobody was lost, and nobody had to wait."""
 
-from migration_lab.grading import Graded, NotYet
+from migration_lab.grading import Graded, NotYet, WrongRows
 
 INDEX = "uq_users_email"
 
@@ -16,15 +16,27 @@ def check(db: Graded) -> None:
         )
     if not index.unique or index.columns != ("email",) or index.predicate:
         raise NotYet(f"{INDEX} is not what it should be, unique on (email): {index.definition}.")
-    firsts = db.value("SELECT count(*) FROM users WHERE id <= 1000")
-    if firsts < 1000:
-        raise NotYet(f"{1000 - firsts} users of the first thousand are gone: of each pair, the first one stays.")
-    seconds = db.value("SELECT count(*) FROM users WHERE id > 1000")
-    if seconds:
-        raise NotYet(f"{seconds} users who signed up a second time are still there.")
+    first_ones_alone_are_there(db)
     held = worst_after_the_accident(db)
     if held:
         raise NotYet(f"x-ray saw {held.mode} on users, which blocks {held.blocks}: people could not sign up meanwhile.")
+
+
+def first_ones_alone_are_there(db: Graded) -> None:
+    first: dict[str, int] = {}
+    for user in db.before["users"]:  # in the order of their ids
+        first.setdefault(user["email"], user["id"])
+    now = dict(db.rows("SELECT id, email FROM users"))
+    gone = [(user, email) for email, user in first.items() if now.get(user) != email]
+    if gone:
+        user, email = gone[0]
+        raise WrongRows(
+            f"{len(gone)} users are gone who were the first of their pair, or alone, or their email is another: user {user}, {email}. "
+            "Of each pair, the first one stays as it is."
+        )
+    second = [user["id"] for user in db.before["users"] if user["id"] in now and first[user["email"]] != user["id"]]
+    if second:
+        raise WrongRows(f"{len(second)} users who signed up a second time are still there, such as user {second[0]}.")
 
 
 def worst_after_the_accident(db: Graded):

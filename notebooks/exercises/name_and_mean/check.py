@@ -45,4 +45,13 @@ def taken(price: str, db: Graded, why: str) -> None:
         raise NotYet(f"a price of {price} gets in by {ways}. Every product is held to the rule, the old ones too.")
 
 
+def explain(error) -> str | None:
+    if error.sqlstate == "23514":
+        return (
+            "A product that is there breaks the check, and every one of them costs more than nothing; some cost a cent. "
+            "A check that keeps out good rows stops somebody's work."
+        )
+    return None
+
+
 PASSED = "one cent is a price; zero, NaN and less are none; and whoever is refused reads why in the name."

@@ -4,7 +4,7 @@ from migration_lab.grading import AlembicError, Graded, NotYet, diff, snapshot
 
 BEFORE = "0004_parcels"
 RETURN = "INSERT INTO returns (id, reason, size) VALUES (7, 'late', 'small')"
-PARCEL = "INSERT INTO parcels (id, size) VALUES (7, 'small')"
+PARCEL = "INSERT INTO parcels (id, size) SELECT max(id) + 1, 'small' FROM parcels"
 
 
 def check(db: Graded) -> None:

@@ -9,10 +9,10 @@ COLUMNS = ("order_id", "product_id", "quantity", "unit_price")
 GOOD = {"order_id": 7, "product_id": 7, "quantity": 1, "unit_price": "9.99"}
 ROWS = {"orders": {"user_id": 7, "total": "9.99"}, "products": {"name": "Teapot", "price": "9.99"}}
 ITEM = "INSERT INTO order_items (order_id, product_id, quantity, unit_price) VALUES {}"
-OLD_CODE = "INSERT INTO orders (user_id, total) VALUES (7, 9.99)"
+OLD_CODE = "INSERT INTO orders (user_id, total) SELECT max(id), 9.99 FROM users"
 NEW_CODE = (
-    "WITH bought AS (INSERT INTO orders (user_id, total) VALUES (7, 9.99) RETURNING id, total)"
-    " INSERT INTO order_items (order_id, product_id, quantity, unit_price) SELECT id, 7, 1, total FROM bought"
+    f"WITH bought AS ({OLD_CODE} RETURNING id, total) INSERT INTO order_items (order_id, product_id, quantity, unit_price)"
+    " SELECT id, (SELECT max(id) FROM products), 1, total FROM bought"
 )
 
 
@@ -40,14 +40,18 @@ def check(db: Graded) -> None:
 
 def beside_a_slow_writer(db: Graded, kept: str, other: str) -> None:
     """While one parent is kept busy, the other one must be free (x-ray does not see what an autocommitted statement held)."""
-    waited = db.upgrade_beside_writers(
-        f"UPDATE {kept} SET id = id WHERE id = 1", f"UPDATE {other} SET id = id WHERE id = 1"
-    )[1]
+    first, second = (f"UPDATE {table} SET id = id WHERE id = {last(db, table)[0]}" for table in (kept, other))
+    waited = db.upgrade_beside_writers(first, second)[1]
     if waited > 1:
         raise NotYet(
             f"a writer of {other} waited {waited:.1f} s, because somebody else was writing to {kept}: one statement locked "
             "both parents, and waited for the second while it held the first. One foreign key in a statement, and in a transaction."
         )
+
+
+def last(db: Graded, table: str) -> list[int]:
+    """The ids of the last two rows that were in a table before the upgrade."""
+    return [row["id"] for row in db.before[table][-2:]]
 
 
 def key_has_its_name(items: Table) -> None:
@@ -79,14 +83,15 @@ def foreign_key_stands(items: Table, column: str) -> None:
 
 
 def takes_what_it_should(db: Graded) -> None:
+    (order, another_order), (product, another) = last(db, "orders"), last(db, "products")
     for who, statement in [("old", OLD_CODE), ("new", NEW_CODE)]:
         if refused := db.refusal(statement):
             raise NotYet(f"{who} code can't take an order any more: {refused.diag.message_primary}.")
-    if refused := db.refusal(ITEM.format("(7, 7, 1, 9.99), (7, 8, 1, 9.99)")):
+    if refused := db.refusal(ITEM.format(f"({order}, {product}, 1, 9.99), ({order}, {another}, 1, 9.99)")):
         raise NotYet(f"a second product in the same order was refused: {refused.diag.message_primary}.")
-    if refused := db.refusal(ITEM.format("(7, 7, 1, 9.99), (8, 7, 1, 9.99)")):
+    if refused := db.refusal(ITEM.format(f"({order}, {product}, 1, 9.99), ({another_order}, {product}, 1, 9.99)")):
         raise NotYet(f"the same product in another order was refused: {refused.diag.message_primary}.")
-    dime = ITEM.format("(7, 7, 1, 0.1), (7, 8, 1, 0.2)")
+    dime = ITEM.format(f"({order}, {product}, 1, 0.1), ({order}, {another}, 1, 0.2)")
     if (
         total := db.value(f"WITH bought AS ({dime} RETURNING unit_price) SELECT sum(unit_price) FROM bought")
     ) != Decimal("0.3"):
@@ -94,25 +99,27 @@ def takes_what_it_should(db: Graded) -> None:
             f"items for 0.10 and for 0.20 make {total}: unit_price must keep cents as they are, as NUMERIC(10, 2) does."
         )
     dearest = db.value("SELECT max(price) FROM products")
-    if refused := db.refusal(ITEM.format(f"(7, 7, 1, {dearest})")):
+    if refused := db.refusal(ITEM.format(f"({order}, {product}, 1, {dearest})")):
         raise NotYet(f"an item for {dearest}, as the dearest product is, was refused: {refused.diag.message_primary}.")
-    if refused := db.refusal(ITEM.format("(7, 7, 1, 0)")):
+    if refused := db.refusal(ITEM.format(f"({order}, {product}, 1, 0)")):
         raise NotYet(f"a gift can't be written down, since a price of 0 is refused: {refused.diag.message_primary}.")
 
 
 def refuses_what_it_should(db: Graded) -> None:
+    order, product = last(db, "orders")[0], last(db, "products")[0]
     for quantity in (-5, 0):
-        if db.refusal(ITEM.format(f"(7, 7, {quantity}, 9.99)")) is None:
+        if db.refusal(ITEM.format(f"({order}, {product}, {quantity}, 9.99)")) is None:
             raise NotYet(
                 f"a quantity of {quantity} was taken, and an item is of one piece or more. A check on the table says so to all code."
             )
-    if db.refusal(ITEM.format("(7, 7, 1, -9.99)")) is None:
+    if db.refusal(ITEM.format(f"({order}, {product}, 1, -9.99)")) is None:
         raise NotYet("a price of -9.99 was taken. A check on the table keeps the sums honest, whoever writes.")
+    good = {"order_id": order, "product_id": product, "quantity": 1, "unit_price": 1}
     for column in COLUMNS:
-        values = ", ".join("NULL" if column == one else "1" for one in COLUMNS)
+        values = ", ".join("NULL" if column == one else str(good[one]) for one in COLUMNS)
         if db.refusal(ITEM.format(f"({values})")) is None:
             raise NotYet(f"an item without {column} was taken: order_items.{column} allows NULL.")
-    if db.refusal(ITEM.format("(7, 7, 1, 9.99), (7, 7, 2, 9.99)")) is None:
+    if db.refusal(ITEM.format(f"({order}, {product}, 1, 9.99), ({order}, {product}, 2, 9.99)")) is None:
         raise NotYet("a product was taken twice in one order: nothing keeps (order_id, product_id) unique.")
     if db.refusal(f"{ITEM.format('(7, 7, 1, 9.99), (7, 8, 1, 9.99)')}; UPDATE order_items SET product_id = 7") is None:
         raise NotYet(
@@ -127,18 +134,19 @@ def refuses_what_it_should(db: Graded) -> None:
 
 
 def follows_its_parents(db: Graded, items: Table) -> None:
-    item = ITEM.format("(7, 7, 1, 9.99)")
+    order, product = last(db, "orders")[0], last(db, "products")[0]
+    item = ITEM.format(f"({order}, {product}, 1, 9.99)")
     for column, (parent, _) in PARENTS.items():
         if ways := ways_to_orphan(db, "order_items", column, parent, GOOD, ROWS[parent]):
             raise NotYet(
                 f"an item can be of a row of {parent} that is not there, by {ways}. A foreign key leaves no way."
             )
-    if refused := db.refusal(f"{item}; DELETE FROM orders WHERE id = 7"):
+    if refused := db.refusal(f"{item}; DELETE FROM orders WHERE id = {order}"):
         raise NotYet(
             f"an order can't be deleted while it has items: {refused.diag.message_primary}. "
             "Its items are parts of it and should go with it, ON DELETE CASCADE."
         )
-    if db.refusal(f"{item}; DELETE FROM products WHERE id = 7") is None:
+    if db.refusal(f"{item}; DELETE FROM products WHERE id = {product}") is None:
         raise NotYet(
             "a product was deleted that somebody had bought. ON DELETE RESTRICT keeps it, and the order's history."
         )

@@ -1,12 +1,8 @@
 """The reviews of users who are gone stand aside, whole; the others are held to a key that is proved; and there is a way back."""
 
-from migration_lab.grading import AlembicError, Graded, NotYet, ways_to_orphan
+from migration_lab.grading import AlembicError, Graded, NotYet, WrongRows, ways_to_orphan
 
 KEY, ASIDE = "fk_reviews_user_id", "reviews_of_nobody"
-REVIEWS = [(n, 5000 + n if n % 50 == 0 else n, f"Review {n}") for n in range(1, 301)]  # as 0004_reviews made them
-ORPHANS = [review for review in REVIEWS if review[1] > 5000]
-KEPT = [review for review in REVIEWS if review[1] <= 5000]
-USERS = 1000
 REVIEW = {"user_id": 7, "body": "Fine"}
 USER = {"name": "Una", "email": "una@example.com"}
 
@@ -23,60 +19,79 @@ def reviews(db: Graded, table: str = "reviews") -> list[tuple]:
     return db.rows(f"SELECT id, user_id, body FROM {table} ORDER BY id")
 
 
+def reviews_before(db: Graded) -> list[tuple]:
+    return [(review["id"], review["user_id"], review["body"]) for review in db.before["reviews"]]
+
+
+def orphans(db: Graded) -> list[tuple]:
+    """The reviews whose user was not there before the upgrade."""
+    users = {user["id"] for user in db.before["users"]}
+    return [review for review in reviews_before(db) if review[1] not in users]
+
+
 def nothing_is_invented(db: Graded) -> None:
-    more = db.value("SELECT count(*) FROM users") - USERS
-    if more > 0:
-        raise NotYet(
-            f"the table users has {more} users who never signed up: they were made for the key's sake. "
+    were, are = {user["id"] for user in db.before["users"]}, {user for (user,) in db.rows("SELECT id FROM users")}
+    if more := sorted(are - were):
+        raise WrongRows(
+            f"the table users has {len(more)} users who never signed up, such as user {more[0]}: they were made for the key's sake. "
             "Every count and every newsletter takes them for people."
         )
-    if more < 0:
-        raise NotYet(f"{-more} users are gone. They had nothing to do with the reviews that belong to nobody.")
+    if gone := sorted(were - are):
+        raise WrongRows(
+            f"{len(gone)} users are gone, such as user {gone[0]}. They had nothing to do with the reviews that belong to nobody."
+        )
     now = {row: (user, body) for row, user, body in reviews(db)}
-    for row, was, _ in ORPHANS:
+    for row, was, _ in orphans(db):
         user = now.get(row, (was, ""))[0]
         if user is None:
-            raise NotYet(
+            raise WrongRows(
                 f"review {row} has no user now (NULL). It was user {was}'s; now it and others like it belong to nobody at all, "
                 f"and reviews takes such rows from now on. The task asks for them in {ASIDE}."
             )
         if user != was:
-            raise NotYet(
+            raise WrongRows(
                 f"review {row} belongs to user {user} now, who never wrote it: it was user {was}'s. A key is no reason to invent."
             )
 
 
 def rest_is_there(db: Graded) -> None:
-    now = reviews(db)
-    lost = [review for review in KEPT if review not in now]
+    now, aside = set(reviews(db)), orphans(db)
+    lost = [review for review in reviews_before(db) if review not in aside and review not in now]
     if lost:
-        raise NotYet(
-            f"{len(lost)} reviews that have a user are gone from reviews, or changed. Only those of nobody were in the key's way."
+        row, user, body = lost[0]
+        raise WrongRows(
+            f"{len(lost)} reviews that have a user are gone from reviews, or changed: review {row} of user {user}, {body!r}. "
+            "Only those of nobody were in the key's way."
         )
 
 
 def orphans_are_kept(db: Graded) -> None:
-    there = [review for review in ORPHANS if review in reviews(db)]
+    now = reviews(db)
+    there = [review for review in orphans(db) if review in now]
     table = db.schema.tables.get(ASIDE)
     if there:
         key = db.schema.tables["reviews"].constraints.get(KEY)
         does = f"{KEY} holds new rows to the rule, and nothing more: the" if key else f"there is no {KEY}, and the"
-        raise NotYet(
-            f"{does} {len(there)} reviews of users who are gone still stand in reviews. They should be in {ASIDE}, for support to look at."
+        raise WrongRows(
+            f"{does} {len(there)} reviews of users who are gone still stand in reviews, such as review {there[0][0]} of user "
+            f"{there[0][1]}. They should be in {ASIDE}, for support to look at."
         )
     if table is None:
         raise NotYet(
-            f"the {len(ORPHANS)} reviews of users who are gone were deleted, and there is no table {ASIDE} that has kept them. "
+            f"the {len(orphans(db))} reviews of users who are gone were deleted, and there is no table {ASIDE} that has kept them. "
             "Nobody can tell any more what they said, or that they were there."
         )
     missing = [column for column in ("id", "user_id", "body") if column not in table.columns]
     if missing:
         raise NotYet(f"the rows were not kept whole: {ASIDE} has no {' and no '.join(missing)}.")
     kept = reviews(db, ASIDE)
-    if kept != ORPHANS:
-        raise NotYet(
-            f"{ASIDE} holds {len(kept)} rows, and should hold the {len(ORPHANS)} reviews of users who are gone as they were, and no other."
+    if differing := sorted(set(kept) ^ set(orphans(db)), key=str):
+        raise WrongRows(
+            f"{ASIDE} holds {len(kept)} rows, and should hold the {len(orphans(db))} reviews of users who are gone as they were, and "
+            f"no other. Look at review {differing[0][0]}."
         )
+    if len(kept) != len(set(kept)):
+        raise NotYet(f"{ASIDE} holds {len(kept)} rows, and {len(kept) - len(set(kept))} of them twice.")
 
 
 def key_is_proved(db: Graded) -> None:
@@ -97,9 +112,9 @@ def way_back(db: Graded) -> None:
         db.alembic("downgrade", "0004_reviews")
     except AlembicError:
         return  # the round trip tells it better
-    if reviews(db) != REVIEWS:
-        raise NotYet(
-            f"after the downgrade the {len(ORPHANS)} reviews of users who are gone are not in reviews again as they were. "
+    if differing := sorted(set(reviews_before(db)) ^ set(reviews(db)), key=str):
+        raise WrongRows(
+            f"after the downgrade the reviews are not in reviews again as they were. Look at review {differing[0][0]}. "
             "Who rolls back wants the table as it stood: put them back before the table aside is dropped."
         )
     try:

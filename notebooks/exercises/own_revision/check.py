@@ -13,7 +13,8 @@ TABLE = "public.example_items"
 CHECK = "ck_example_items_sku_1_to_20_characters"
 INDEX = "uq_example_items_sku_live"
 BUILD_WAITS = 2.5  # seconds, longer than env.py's lock_timeout
-ITEM = "INSERT INTO example_items (user_id, name, sku) VALUES (1, 'a pen', {0}), (1, 'a cup', {1})"
+USER = "(SELECT max(id) FROM users)"
+ITEM = f"INSERT INTO example_items (user_id, name, sku) VALUES ({USER}, 'a pen', {{0}}), ({USER}, 'a cup', {{1}})"
 CODE = "'S1'"
 # It keeps its snapshot, for which a concurrent build waits.
 LONG_REPORT = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM users"
@@ -41,7 +42,7 @@ def check(db: Graded) -> None:
 def column_is_there(db: Graded) -> None:
     if "sku" not in db.schema.tables["example_items"].columns:
         raise NotYet("example_items has no column sku after the upgrade.")
-    if refused := db.refusal("INSERT INTO example_items (user_id, name) VALUES (1, 'a pen')"):
+    if refused := db.refusal(f"INSERT INTO example_items (user_id, name) VALUES ({USER}, 'a pen')"):
         raise NotYet(
             f"code that knows no sku can't add an item any more: {refused.diag.message_primary}. "
             "It runs until the new code is everywhere; so a sku may be NULL."
@@ -89,7 +90,7 @@ def live_items_have_their_own(db: Graded) -> None:
         raise NotYet(f"{INDEX} is INVALID: its build failed and what it left was kept.")
     if db.refusal(ITEM.format(CODE, CODE)) is None:
         raise NotYet(f"two live items got the same sku. {INDEX} is: {index.definition}.")
-    deleted = f"INSERT INTO example_items (user_id, name, sku, deleted_at) VALUES (1, 'a pen', {CODE}, now())"
+    deleted = f"INSERT INTO example_items (user_id, name, sku, deleted_at) VALUES ({USER}, 'a pen', {CODE}, now())"
     if refused := db.refusal(f"{deleted}; {ITEM.format('NULL', CODE)}"):
         raise NotYet(
             f"a deleted item keeps its sku for ever: {refused.diag.message_primary}. The rule is about live items, "

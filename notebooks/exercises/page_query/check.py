@@ -4,13 +4,12 @@ from itertools import takewhile
 
 from migration_lab.grading import Graded, NotYet
 
-PAGE = (
-    "SELECT id, total FROM orders WHERE user_id = 7 AND status = 'pending' ORDER BY created_at DESC, id DESC LIMIT 20"
-)
+PAGE = """
+    SELECT id, total FROM orders WHERE user_id = {} AND status = 'pending' ORDER BY created_at DESC, id DESC LIMIT 20"""
 # Twenty users with a thousand orders each, of every status.
 MANY = """
     INSERT INTO orders (user_id, status, total, created_at)
-    SELECT 1 + n % 20, (ARRAY['pending', 'processing', 'complete', 'cancelled'])[1 + n / 20 % 4], n,
+    SELECT (ARRAY{})[1 + n % 20], (ARRAY['pending', 'processing', 'complete', 'cancelled'])[1 + n / 20 % 4], n,
            timestamp '2025-01-01' + n / 3 * interval '1 minute' FROM generate_series(1, 20000) AS n"""
 
 
@@ -68,10 +67,11 @@ def ahead(index) -> set[str]:
 
 def plan(db: Graded) -> list[dict]:
     """The nodes of the page's plan, from the top, where users have many orders."""
+    users = [user["id"] for user in db.before["users"][-20:]]
     with db.session.transaction(force_rollback=True):
-        db.session.execute(MANY)
+        db.session.execute(MANY.format(users))
         db.session.execute("ANALYZE orders")
-        return db.plan(PAGE)
+        return db.plan(PAGE.format(users[6]))
 
 
 def explain(error) -> str | None:

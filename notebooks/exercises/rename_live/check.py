@@ -1,11 +1,11 @@
 """orders.total and orders.amount: two names for one number, while old code and new code write."""
 
-from migration_lab.grading import Graded, NotYet, ways_past
+from migration_lab.grading import Graded, NotYet, WrongRows, ways_past
 
-OLD_INSERT = "INSERT INTO orders (user_id, total) VALUES (1, 9) RETURNING amount"
-NEW_INSERT = "INSERT INTO orders (user_id, amount) VALUES (1, 9) RETURNING total"
-OLD_UPDATE = "UPDATE orders SET total = 77 WHERE id = 1 RETURNING amount"
-NEW_UPDATE = "UPDATE orders SET amount = 77 WHERE id = 1 RETURNING total"
+OLD_INSERT = "INSERT INTO orders (user_id, total) SELECT max(id), 9 FROM users RETURNING amount"
+NEW_INSERT = "INSERT INTO orders (user_id, amount) SELECT max(id), 9 FROM users RETURNING total"
+OLD_UPDATE = "UPDATE orders SET total = 77 WHERE id = (SELECT max(id) FROM orders) RETURNING amount"
+NEW_UPDATE = "UPDATE orders SET amount = 77 WHERE id = (SELECT max(id) FROM orders) RETURNING total"
 
 
 def check(db: Graded) -> None:
@@ -24,9 +24,20 @@ def check(db: Graded) -> None:
         raise NotYet(
             f"orders.amount is {columns['amount'].type} and orders.total {columns['total'].type}: a value of one may not fit the other."
         )
-    differing = db.value("SELECT count(*) FROM orders WHERE amount IS DISTINCT FROM total")
+    now = {order: (total, amount) for order, total, amount in db.rows("SELECT id, total, amount FROM orders")}
+    for order in db.before["orders"]:
+        if now.get(order["id"], (None, None))[0] != order["total"]:
+            raise WrongRows(
+                f"order {order['id']} had a total of {order['total']} before the upgrade, and has another or none."
+            )
+    differing = [order for order, (total, amount) in now.items() if total != amount]
     if differing:
-        raise NotYet(f"{differing} orders that were there before have another amount than total (NULL is one).")
+        order = min(differing)
+        total, amount = now[order]
+        raise WrongRows(
+            f"{len(differing)} orders that were there before have another amount than total: order {order} has a total of {total}, "
+            f"and its amount is {'NULL' if amount is None else amount}."
+        )
     old_code(db)
     new_code(db)
     for name, other in (("total", "amount"), ("amount", "total")):

@@ -1,9 +1,8 @@
 """product_tags: a row for each pair, and rules that no array can keep."""
 
-from migration_lab.grading import Graded, NotYet, ways_in, ways_to_orphan
+from migration_lab.grading import Graded, NotYet, WrongRows, ways_in, ways_to_orphan
 
 COLUMNS = {"product_id": "integer", "tag": "character varying(50)"}
-ARRAYS = "SELECT DISTINCT id, unnest(tags) FROM products"
 TABLE = "SELECT product_id, tag FROM product_tags"
 PAIR = {"product_id": 10, "tag": "kitchen"}  # product 10 has no tag
 PRODUCT = {"name": "Teapot", "price": "24.90"}
@@ -34,38 +33,51 @@ def check(db: Graded) -> None:
 
 
 def rows(db: Graded) -> None:
-    if not db.value("SELECT count(*) FROM products WHERE tags = '{t5,kitchen,kitchen}'"):
-        raise NotYet(
-            "the arrays are not what they were: products.tags was changed. It stays for now, and old code reads it."
-        )
-    expected, found = set(db.rows(ARRAYS)), set(db.rows(TABLE))
+    now = dict(db.rows("SELECT id, tags FROM products"))
+    for product in db.before["products"]:
+        if now.get(product["id"]) != product["tags"]:
+            raise WrongRows(
+                f"the arrays are not what they were: products.tags of product {product['id']} was {product['tags']} and is "
+                f"{now.get(product['id'])} now. It stays for now, and old code reads it."
+            )
+    expected = {(product["id"], tag) for product in db.before["products"] for tag in product["tags"] or []}
+    found = set(db.rows(TABLE))
     if not found:
         raise NotYet(f"product_tags is empty: the {len(expected)} pairs of the arrays are not in it.")
     if missing := expected - found:
-        raise NotYet(
-            f"{len(missing)} of the pairs that the arrays hold are not in product_tags, such as {min(missing)}. "
-            "`unnest` gives a row for each element."
+        product, tag = min(missing)
+        raise WrongRows(
+            f"{len(missing)} of the pairs that the arrays hold are not in product_tags: product {product} has the tags "
+            f"{now[product]}, and the table lacks {tag!r}. `unnest` gives a row for each element."
         )
     if surplus := found - expected:
-        raise NotYet(f"product_tags holds {len(surplus)} pairs that no array has, such as {min(surplus)}.")
+        product, tag = min(surplus)
+        raise WrongRows(
+            f"product_tags holds {len(surplus)} pairs that no array has: {tag!r} of product {product}, whose tags are "
+            f"{now.get(product)}."
+        )
 
 
 def rules(db: Graded) -> None:
     pairs = "INSERT INTO product_tags (product_id, tag) VALUES "
-    if not db.refusal(pairs + "(1, 'kitchen'), (1, 'kitchen')"):
-        raise NotYet("the server took it that product 1 has tag kitchen twice. A key keeps each pair single.")
-    if not db.refusal(pairs + "(999999, 'kitchen')"):
-        raise NotYet("the server took a tag of product 999999, which does not exist. A foreign key leads to products.")
+    without = next(product["id"] for product in reversed(db.before["products"]) if not product["tags"])
+    nobody = db.before["products"][-1]["id"] + 1
+    if not db.refusal(pairs + f"({without}, 'kitchen'), ({without}, 'kitchen')"):
+        raise NotYet(f"the server took it that product {without} has tag kitchen twice. A key keeps each pair single.")
+    if not db.refusal(pairs + f"({nobody}, 'kitchen')"):
+        raise NotYet(
+            f"the server took a tag of product {nobody}, which does not exist. A foreign key leads to products."
+        )
     table = db.schema.tables["product_tags"]
     for key in table.constraints.values():
         if key.kind == "foreign key" and key.columns == ("product_id",) and key.referred_table != "products":
             raise NotYet(
                 f"product_id leads to {key.referred_table}: {key.definition}. A foreign key leads to products."
             )
-    refused = db.refusal(pairs + "(10, 'kitchen')")
+    refused = db.refusal(pairs + f"({without}, 'kitchen')")
     if refused:
         raise NotYet(
-            f"product 10 can't get a tag that others have: {refused.diag.message_primary}. "
+            f"product {without} can't get a tag that others have: {refused.diag.message_primary}. "
             "The pair is unique, not its halves."
         )
     if ways := ways_in(db, "product_tags", {"product_id": 1}, PAIR):
@@ -79,6 +91,8 @@ def rules(db: Graded) -> None:
 
 
 def explain(error) -> str | None:
+    if error.sqlstate == "23503":
+        return "Some product has no such row there. A foreign key of product_tags leads to products."
     if error.sqlstate == "23505":
         return "Some arrays hold one tag twice. The table is to have each pair once: ask for DISTINCT pairs."
     if error.sqlstate == "42P10":

@@ -6,16 +6,15 @@ QUERIES = {
     "tags": ("the tag page", "SELECT id FROM items WHERE tags @> '{vintage}'"),
     "metadata": ("the warranty page", "SELECT id FROM items WHERE metadata ? 'warranty'"),
 }
-ENOUGH = 20_000  # rows, so that reading them all is the slower way
 
 
 def check(db: Graded) -> None:
     items = db.schema.tables.get("items")
     if items is None:
         raise NotYet("there is no table items any more. 0004_items makes it; leave that revision as it is.")
-    rows = db.value("SELECT count(*) FROM items")
-    if rows != ENOUGH:
-        raise NotYet(f"items has {rows} rows, not {ENOUGH}: indexes leave the rows alone.")
+    rows, were = db.value("SELECT count(*) FROM items"), len(db.before["items"])
+    if rows != were:
+        raise NotYet(f"items has {rows} rows, and had {were}: indexes leave the rows alone.")
     db.session.execute("ANALYZE items")
     for column, (page, query) in QUERIES.items():
         plan = db.value(f"EXPLAIN (FORMAT JSON, COSTS OFF) {query}")

@@ -1,23 +1,26 @@
 """A unique constraint on (order_id, product_id), whose index was built beside writers."""
 
-from migration_lab.grading import AlembicError, Graded, NotYet, Trace, snapshot
+from migration_lab.grading import AlembicError, Graded, NotYet, Trace, WrongRows, snapshot
 
 NAME = "uq_order_items_order_product"
 COLUMNS = ("order_id", "product_id")
 WRITE = "UPDATE order_items SET quantity = quantity WHERE id = {}"
-TWICE = "INSERT INTO order_items (order_id, product_id, quantity) SELECT order_id, product_id, 1 FROM order_items WHERE id = 7"
-NEW_LINE = "INSERT INTO order_items (order_id, product_id, quantity) VALUES (7, 77, 1)"
+INSERT = "INSERT INTO order_items (order_id, product_id, quantity) VALUES ({}, {}, 1)"
 
 
 def check(db: Graded) -> None:
     constraint_stands(db)
-    if refused := db.refusal(NEW_LINE):
+    item = db.before["order_items"][-1]
+    if refused := db.refusal(INSERT.format(item["order_id"], 77_777)):
         raise NotYet(f"one more product in an order was refused: {refused.diag.message_primary}.")
-    if db.refusal(TWICE) is None:
+    if db.refusal(INSERT.format(item["order_id"], item["product_id"])) is None:
         raise NotYet("a product was taken twice in one order, although the constraint is there.")
-    lost = 3000 - db.value("SELECT count(*) FROM order_items")
+    now = {item for (item,) in db.rows("SELECT id FROM order_items")}
+    lost = [item["id"] for item in db.before["order_items"] if item["id"] not in now]
     if lost:
-        raise NotYet(f"{lost} items are gone. There are no duplicates in the table, and nothing has to be deleted.")
+        raise WrongRows(
+            f"{len(lost)} items are gone, such as item {lost[0]}. There are no duplicates in the table, and nothing has to be deleted."
+        )
     goes_back(db)
     beside_a_slow_writer(db)
 
@@ -54,8 +57,9 @@ def goes_back(db: Graded) -> None:
 
 def beside_a_slow_writer(db: Graded) -> None:
     """Add it again while a writer's transaction stays open. The next writer must not wait."""
+    first, second = (WRITE.format(item["id"]) for item in db.before["order_items"][-2:])
     try:
-        trace, waited = db.upgrade_beside_writers(WRITE.format(1), WRITE.format(2))
+        trace, waited = db.upgrade_beside_writers(first, second)
     except AlembicError as error:
         invalid = db.value("SELECT bool_or(NOT indisvalid) FROM pg_index WHERE indrelid = 'order_items'::regclass")
         left = (

@@ -77,4 +77,10 @@ def unused_codes(db: Graded) -> Iterator[str]:
         yield "coupons refuses a code that has been used before; by models.py, only unused codes are unique."
 
 
+def explain(error: AlembicError) -> str | None:
+    if error.sqlstate == "23505":
+        return "One of them has been used: by models.py, only unused codes are unique, and a coupon may come again."
+    return None
+
+
 PASSED = "the database does what models.py says, where `alembic check` looks and where it does not."

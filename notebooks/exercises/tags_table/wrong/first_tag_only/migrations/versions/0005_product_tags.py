@@ -26,7 +26,7 @@ def upgrade() -> None:
         ),
     )
     op.create_index("ix_product_tags_tag", "product_tags", ["tag"])
-    op.execute("INSERT INTO product_tags SELECT id, tags[1] FROM products WHERE tags IS NOT NULL")
+    op.execute("INSERT INTO product_tags SELECT id, tags[1] FROM products WHERE tags[1] IS NOT NULL")
 
 
 def downgrade() -> None:

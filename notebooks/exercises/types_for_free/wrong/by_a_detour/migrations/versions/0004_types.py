@@ -17,7 +17,7 @@ depends_on = None
 
 def upgrade() -> None:
     op.execute("SET LOCAL TIME ZONE 'UTC'")  # the zone of the values that are there
-    op.alter_column("users", "name", type_=sa.String(length=50))
+    op.alter_column("users", "name", type_=sa.Text())
     op.alter_column("users", "name", type_=sa.String(length=200))
     op.alter_column("products", "name", type_=sa.Text())
     op.alter_column("orders", "created_at", type_=sa.DateTime(timezone=True))
