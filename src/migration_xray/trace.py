@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from migration_xray.errors import needing
 from migration_xray.locks import MODES
+from migration_xray.words import bare
 
 if TYPE_CHECKING:
     import pandas
@@ -55,6 +56,25 @@ class Waited:
 
 
 @dataclass(frozen=True)
+class Touched:
+    """How many rows of a table a statement read, inserted, updated and deleted, as PostgreSQL counts them.
+
+    What its triggers, functions and DO blocks did is in it, and what was rolled back. Rows that came out of an index alone
+    are not, nor those that parallel workers read.
+    """
+
+    relation: str
+    read: int
+    inserted: int
+    updated: int
+    deleted: int
+
+    @property
+    def written(self) -> int:
+        return self.inserted + self.updated + self.deleted
+
+
+@dataclass(frozen=True)
 class Phase:
     """A phase of building an index, as ``pg_stat_progress_create_index`` names it, and how long it was seen."""
 
@@ -76,11 +96,17 @@ class Statement:
 
     ``at`` is in seconds since the trace began, ``ms`` how long it took, and ``lock_wait_ms`` how much of that it waited
     for locks of others. ``wal_bytes`` is what the whole server wrote meanwhile, other sessions included. ``rows`` is what
-    the driver counted, None where there is nothing to count; ``written`` how many of them the server says were inserted,
-    updated or deleted. What a trigger, a function or a DO block writes is in neither. ``own`` is true for Alembic's own bookkeeping; ``where`` is
-    the line of the migration, "0004_phone.py:21". ``built`` names indexes; ``rewrote`` and ``scanned`` tables, the
-    latter read as a whole to verify a constraint. ``says`` are the server's messages. ``unseen`` is true where its locks
-    were let go, at the end of a transaction of its own or by an error, before one could look at them well.
+    the driver counted, None where there is nothing to count. ``touched`` has the rows of each table that were read and
+    written. It is empty where the statement failed and its transaction ended with that. What a deferred trigger does at the
+    COMMIT is in no statement's. Outside of a transaction, what others do to the same table is in it too if the statement
+    takes a second or more. ``written`` is how many rows it inserted, updated and deleted in all.
+
+    ``locks`` are those that it was the first of its transaction to hold; ``under`` has the strongest one on each relation that
+    was held at some time while it ran, its own and those of earlier statements. ``own`` is true for Alembic's own
+    bookkeeping; ``where`` is the line of the migration, "0004_phone.py:21". ``built`` names indexes; ``rewrote`` and
+    ``scanned`` tables, the latter read as a whole to verify a constraint. ``says`` are the server's messages. ``unseen`` is
+    true where its locks were let go, at the end of a transaction of its own or by an error, before one could look at them
+    well.
     """
 
     sql: str
@@ -89,7 +115,9 @@ class Statement:
     rows: int | None = None
     written: int = 0
     wal_bytes: int = 0
+    touched: list[Touched] = field(default_factory=list)
     locks: list[Lock] = field(default_factory=list)
+    under: list[Lock] = field(default_factory=list)
     rewrote: list[str] = field(default_factory=list)
     scanned: list[str] = field(default_factory=list)
     built: list[str] = field(default_factory=list)
@@ -120,6 +148,40 @@ class Transaction:
     statements: list[Statement] = field(default_factory=list)
     held: list[Held] = field(default_factory=list)
     waited: list[Waited] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Something that a statement did while its transaction held a lock on a relation.
+
+    ``did`` is "rewrote", "scanned" (read as a whole to verify a constraint), "built", "wrote" or "read", and ``what`` the
+    table or, where it was built, the index. ``rows`` are those that were written, or for all but "wrote", read. ``taken_by``
+    is the statement that was the first to hold the lock. Where that is the same statement, x-ray can't tell whether the work
+    was done before the lock was had: a DO block may do both, and the two then count as done at the same time.
+    """
+
+    transaction: Transaction
+    statement: Statement
+    did: str
+    what: str
+    rows: int
+    relation: str
+    mode: str
+    taken_by: Statement
+
+    @property
+    def blocks(self) -> str:
+        return MODES[self.mode].blocks
+
+    @property
+    def under(self) -> str:
+        """The lock, and which earlier statement had taken it, in words."""
+        taker = "it took itself" if self.taken_by is self.statement else f"`{in_short(self.taken_by.sql)}` had taken"
+        return f"{self.mode} on {bare(self.relation)}, which {taker}"
+
+    def __str__(self) -> str:
+        done = in_words(self.did, self.what, self.rows)
+        return f"`{in_short(self.statement.sql)}` {done} under {self.under}, and blocked {self.blocks} meanwhile"
 
 
 @dataclass
@@ -155,8 +217,31 @@ class Trace:
 
     def strongest(self, relation: str) -> Held | None:
         """The worst lock on a relation ("users" or "audit.log") in any transaction, or None."""
-        name = relation if "." in relation else f"public.{relation}"
-        return next((held for held in self.held if held.relation == name), None)
+        return next((held for held in self.held if held.relation == qualified(relation)), None)
+
+    def moments(self) -> list[Moment]:
+        """What was read, written, scanned, built and rewritten, statement by statement, under each lock that was held meanwhile.
+
+        Alembic's own bookkeeping is left out, and so are locks on relations that the transaction itself had made.
+        """
+        return [
+            Moment(
+                transaction, statement, did, what, rows, lock.relation, lock.mode, _taker(transaction, statement, lock)
+            )
+            for transaction in self.transactions
+            for statement in transaction.statements
+            if not statement.own
+            for did, what, rows in work(statement)
+            for lock in statement.under
+        ]
+
+    def under(self, blocking: str = "writes", on: str | None = None) -> list[Moment]:
+        """What was done while a lock kept others from "reads" or "writes", of any relation or of one ("users", "audit.log")."""
+        return [
+            moment
+            for moment in self.moments()
+            if blocking in moment.blocks and (on is None or moment.relation == qualified(on))
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dicts and lists, ready for JSON, as ``trace.schema.json`` describes them."""
@@ -204,6 +289,47 @@ class Trace:
         ).astype({"lock_wait_ms": float, "own": bool, "unseen": bool})
 
 
+def work(statement: Statement) -> list[tuple[str, str, int]]:
+    """What a statement did, the heaviest first: how, to which relation, and with how many of its rows.
+
+    What was read to rewrite, scan or build is told with that, and not once more.
+    """
+    read = {one.relation: one.read for one in statement.touched}
+    told = [("rewrote", name, read.pop(name, 0)) for name in statement.rewrote]
+    told += [("scanned", name, read.pop(name, 0)) for name in statement.scanned]
+    if statement.built:
+        told += [("built", name, sum(read.values())) for name in statement.built]
+        read.clear()
+    told += [("wrote", one.relation, one.written) for one in statement.touched if one.written]
+    return told + [("read", name, rows) for name, rows in read.items() if rows]
+
+
+def in_words(did: str, what: str, rows: int) -> str:
+    """A part of a statement's :func:`work`, for example "wrote 1,000 rows of users"."""
+    count = f" {rows:,} {'row' if rows == 1 else 'rows'} of" if did in ("wrote", "read") else ""
+    return f"{did}{count} {bare(what)}"
+
+
+def _taker(transaction: Transaction, statement: Statement, lock: Lock) -> Statement:
+    """The statement that took a lock under which another one ran: after ROLLBACK TO SAVEPOINT it may be taken once more."""
+    for one in transaction.statements:
+        if lock in one.locks:
+            taker = one
+        if one is statement:
+            break
+    return taker
+
+
+def qualified(relation: str) -> str:
+    return relation if "." in relation else f"public.{relation}"
+
+
+def in_short(sql: str) -> str:
+    """A statement on one line, without its end if it is long."""
+    line = " ".join(sql.split())
+    return line if len(line) <= 160 else line[:158] + " …"
+
+
 def shape(sql: str) -> str:
     """A statement without its numbers: the batches of a backfill have one shape."""
     return re.sub(r"(?<![\w.])\d+(?![\w.])", "0", " ".join(sql.split()))
@@ -217,7 +343,9 @@ def _statement(data: dict[str, Any]) -> Statement:
     return Statement(
         **data
         | {
+            "touched": [Touched(**touched) for touched in data["touched"]],
             "locks": [Lock(**lock) for lock in data["locks"]],
+            "under": [Lock(**lock) for lock in data["under"]],
             "phases": [Phase(**phase) for phase in data["phases"]],
             "error": data["error"] and Failure(**data["error"]),
         }

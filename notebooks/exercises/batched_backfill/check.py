@@ -35,6 +35,12 @@ def check(db: Graded) -> None:
             f"one transaction wrote {together} orders, {how(db)}. Whoever wants to change one of them waits for its "
             f"commit; at most {MOST} were allowed."
         )
+    for moment in db.trace.under():
+        if moment.did == "wrote" and moment.statement.revision != GIVEN:
+            raise NotYet(
+                f"a batch locked more than its own rows: {moment}. Whoever wants to change any other order waits too. "
+                "An UPDATE locks the rows that it writes, and needs no help."
+            )
     done = [row["id"] for row in db.before["orders"] if finished(row["status"])]
     first, slow = done[0], done[-1]
     waited = beside_a_slow_buyer(db, first, slow)
@@ -78,7 +84,7 @@ def run_again(db: Graded, since: int) -> None:
 
 
 def how(db: Graded) -> str:
-    if any((statement.rows or 0) > MOST for statement in db.trace.statements):
+    if any(statement.written > MOST for statement in db.trace.statements):
         return "by one statement"
     return "in batches that were let go together: a loop is not enough"
 

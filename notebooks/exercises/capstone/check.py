@@ -11,10 +11,10 @@ from migration_lab.grading import (
     OTHER_ROWS,
     AlembicError,
     Graded,
+    Moment,
     NotYet,
     Trace,
     Traffic,
-    Transaction,
     WRITER_STAYS,
     diff,
     snapshot,
@@ -381,28 +381,14 @@ def felt(page: Page, day: str, who: str, traffic: Traffic) -> None:
 
 
 def stalls(traces: list[Trace], page: Page) -> None:
-    """What x-ray saw of both days: no lock on orders may be held for longer than a moment."""
-    transactions = [transaction for trace in traces for transaction in trace.transactions]
-    for transaction in transactions:
-        if blocks := blocked(transaction):
-            for statement in transaction.statements:
-                for verb in ("rewrote", "scanned"):
-                    if ORDERS in getattr(statement, verb):
-                        did = "rewrote orders" if verb == "rewrote" else "read every order to verify it"
-                        page.add(
-                            STALLS,
-                            False,
-                            f"`{' '.join(statement.sql.split())}` {did}, and {blocks} waited for its end.",
-                        )
-                if statement.built and blocks == "writes":
-                    page.add(STALLS, False, f"{statement.built[0]} was built while no order could be written.")
+    """What x-ray saw of both days: nothing may be done row by row under a lock that stops others."""
+    told: set[int] = set()
+    for moment in (one for trace in traces for one in trace.under()):
+        if id(moment.statement) not in told:  # what it did that is the heaviest comes first
+            told.add(id(moment.statement))
+            page.add(STALLS, False, stall(moment))
     if page.holds(STALLS):
-        held = [
-            one.ms
-            for transaction in transactions
-            for one in transaction.held
-            if one.relation == ORDERS and "reads" in one.blocks
-        ]
+        held = [one.ms for trace in traces for one in trace.held if one.relation == ORDERS and "reads" in one.blocks]
         longest = f", at the longest for {max(held):,.0f} ms" if held else ""
         page.add(
             STALLS,
@@ -411,9 +397,12 @@ def stalls(traces: list[Trace], page: Page) -> None:
         )
 
 
-def blocked(transaction: Transaction) -> str | None:
-    """What a transaction's lock on orders kept others from, if it was more than schema changes."""
-    return next((one.blocks for one in transaction.held if one.relation == ORDERS and "writes" in one.blocks), None)
+def stall(moment: Moment) -> str:
+    if moment.did == "built" and moment.relation == ORDERS:
+        return f"{moment.what} was built while no order could be written: {moment}."
+    if moment.did == "scanned" and moment.what == ORDERS:
+        return f"the server read every order to verify it, and {moment.blocks} waited for its end: {moment}."
+    return f"{moment}."
 
 
 # --- The way back -----------------------------------------------------------------------------------------------------

@@ -23,6 +23,12 @@ def check(db: Graded) -> None:
             "x-ray saw that the migration wrote the whole table anew, with reads and writes shut out. "
             "A second type is needed to take a value out; to take one in, ALTER TYPE … ADD VALUE touches no row."
         )
+    for moment in db.trace.under(on="orders"):
+        if GIVEN not in (moment.statement.revision, moment.taken_by.revision):
+            raise NotYet(
+                f"old code had to wait while the server worked on rows: {moment}. A new value needs no lock on orders, and "
+                "an UPDATE locks the rows that it writes."
+            )
     refused = db.refusal(NEW)
     if refused:
         raise NotYet(f"new code can't insert an order for a locker: {refused.diag.message_primary}.")

@@ -1,8 +1,7 @@
 """users.age is NOT NULL, and no row was read under a lock that stops readers."""
 
-from migration_lab.grading import Graded, Lock, NotYet, Trace
+from migration_lab.grading import Graded, Moment, NotYet, Trace
 
-EXCLUSIVE = Lock("public.users", "AccessExclusiveLock")
 UNPROVED = "SELECT conname FROM pg_constraint WHERE conrelid = 'users'::regclass AND NOT convalidated"
 CHECKS = "SELECT conname FROM pg_constraint WHERE conrelid = 'users'::regclass AND contype = 'c'"
 MORE = "INSERT INTO users (name, email, age) SELECT 'Guest', 'guest', '30' FROM generate_series(1, 200000)"
@@ -40,26 +39,22 @@ def trace_of(db: Graded) -> Trace:
 
 
 def nobody_waited_for_a_scan(trace: Trace) -> None:
-    proved = False
-    for transaction in trace.transactions:
-        locked = False
-        for one in transaction.statements:
-            if EXCLUSIVE.relation in one.scanned:
-                if locked:
-                    raise NotYet(
-                        "x-ray saw every user read under AccessExclusiveLock, which an earlier statement of the same "
-                        "transaction had taken. A lock is held until the commit: end the transaction before the scan."
-                    )
-                if EXCLUSIVE in one.locks:
-                    raise NotYet(
-                        f"the server verified users under AccessExclusiveLock, and readers waited for it: {why(proved)}."
-                    )
-                proved = True
-            locked = locked or EXCLUSIVE in one.locks
+    for moment in trace.under("reads", on="users"):
+        if moment.taken_by is not moment.statement:
+            raise NotYet(
+                "x-ray saw users read under a lock that an earlier statement of the same transaction had taken, and "
+                f"readers waited: {moment}. A lock is held until the commit: end the transaction before the scan."
+            )
+        if moment.did == "scanned":
+            raise NotYet(
+                f"the server verified users under {moment.mode}, and readers waited for it: {why(trace, moment)}."
+            )
+        raise NotYet(f"readers waited while the server worked on rows: {moment}.")
 
 
-def why(proved: bool) -> str:
-    if proved:
+def why(trace: Trace, moment: Moment) -> str:
+    scans = [one for one in trace.statements if "public.users" in one.scanned]
+    if scans[0] is not moment.statement:
         return (
             "the proof went before it was used. In one command, DROP CONSTRAINT comes before SET NOT NULL; make it two"
         )

@@ -22,8 +22,7 @@ MAY_WAIT = 2_500  # ms: env.py's lock_timeout, on a busy machine
 REPORT_STAYS = 3.0  # seconds, longer than that
 BUILDING = "SELECT 1 FROM pg_stat_progress_create_index WHERE datname = current_database()"
 BUILT = "FROM pg_stat_progress_create_index WHERE datname = current_database() AND index_relid <> 0"
-VALIDATING = "ShareUpdateExclusiveLock"
-BLOCKING = ("AccessExclusiveLock", "ShareRowExclusiveLock", "ShareLock")
+STRONGEST = "AccessExclusiveLock"
 
 
 def check(db: Graded) -> None:
@@ -166,7 +165,7 @@ def gives_way_to_who_reads_items(db: Graded) -> None:
     with db.blocker("SELECT count(*) FROM example_items", REPORT_STAYS):
         trace = db.alembic("upgrade", "head")
     for one in trace.statements:
-        strong = any(lock.relation == TABLE and lock.mode == BLOCKING[0] for lock in one.locks)
+        strong = any(lock.relation == TABLE and lock.mode == STRONGEST for lock in one.locks)
         if strong and one.lock_wait_ms > MAY_WAIT:
             raise NotYet(
                 f"while a report read example_items, `{one.sql[:60]}` waited {one.lock_wait_ms:,.0f} ms for its lock, and all "
@@ -223,29 +222,26 @@ def with_sku(db: Graded) -> set[str]:
 
 
 def nobody_waits_for_a_scan(trace: Trace) -> None:
-    """That no lock which stops writes is held while the items are read."""
-    for transaction in trace.transactions:
-        held: list[str] = []
-        for one in transaction.statements:
-            taken = [lock.mode for lock in one.locks if lock.relation == TABLE]
-            held += [mode for mode in taken if mode in BLOCKING]
-            if one.built and held:
-                raise NotYet(
-                    f"x-ray saw {held[0]} on example_items, which blocks writes while the index is built. "
-                    "LOCKS.md has the row; CHECKLIST.md has the form for a table in use."
-                )
-            if TABLE in one.scanned and held and VALIDATING in taken:
-                raise NotYet(
-                    f"x-ray saw every item read under {held[0]}, which an earlier statement of the same transaction "
-                    "had taken. A lock is held until the commit: validate in the next revision."
-                )
-            if TABLE in one.scanned and held:
-                raise NotYet(
-                    f"x-ray saw every item read under {held[0]}, for a check that was not NOT VALID: all who come "
-                    "meanwhile wait. LOCKS.md has the two rows that are gentler."
-                )
-            if TABLE in one.rewrote:
-                raise NotYet("the server wrote every item anew, under a lock that stops all who come meanwhile.")
+    """That nothing is done row by row under a lock on the items that stops writes."""
+    for moment in trace.under(on=TABLE):
+        if moment.did == "built":
+            raise NotYet(
+                f"x-ray saw a lock on example_items, which blocks writes while the index is built: {moment}. "
+                "LOCKS.md has the row; CHECKLIST.md has the form for a table in use."
+            )
+        if moment.did == "scanned" and moment.taken_by is not moment.statement:
+            raise NotYet(
+                f"x-ray saw every item read under {moment.mode}, which an earlier statement of the same transaction "
+                f"had taken: {moment}. A lock is held until the commit: validate in the next revision."
+            )
+        if moment.did == "scanned":
+            raise NotYet(
+                f"x-ray saw every item read under {moment.mode}, for a check that was not NOT VALID: all who come "
+                f"meanwhile wait: {moment}. LOCKS.md has the two rows that are gentler."
+            )
+        if moment.did == "rewrote":
+            raise NotYet(f"the server wrote every item anew, under a lock that stops all who come meanwhile: {moment}.")
+        raise NotYet(f"all who come meanwhile wait while the server works on rows: {moment}.")
 
 
 def explain(error) -> str | None:

@@ -1,6 +1,6 @@
 """orders.total and orders.amount: two names for one number, while old code and new code write."""
 
-from migration_lab.grading import Graded, NotYet, WrongRows, ways_past
+from migration_lab.grading import Graded, NotYet, WrongRows, snapshot, ways_past
 
 OLD_INSERT = "INSERT INTO orders (user_id, total) SELECT max(id), 9 FROM users RETURNING amount"
 NEW_INSERT = "INSERT INTO orders (user_id, amount) SELECT max(id), 9 FROM users RETURNING total"
@@ -46,20 +46,42 @@ def check(db: Graded) -> None:
     if any("public.orders" in statement.rewrote for statement in db.trace.statements):
         raise NotYet("the table was rewritten, with readers and writers shut out meanwhile. A nullable column is free.")
     filled_in_time(db)
+    in_step_after_each_revision(db)
 
 
 def filled_in_time(db: Graded) -> None:
-    """The trigger stands before the first row is filled, and no row is filled under the lock that stops everybody."""
+    """The trigger stands before the first row is filled, and no row is filled under a lock that stops others."""
     if db.filled_before_trigger("orders", "amount"):
         raise NotYet(
             "the old rows were filled before the trigger was there: what old code wrote in between has another amount than total, "
             "and nobody copies it again. First the trigger, then the backfill."
         )
-    if rows := db.filled_with_schema("orders", "amount"):
-        raise NotYet(
-            f"{rows} orders were filled in a transaction that had shut everybody out to add the column. Let it end first: "
-            "an autocommit_block, or a revision of its own."
-        )
+    for moment in db.trace.under():
+        if moment.did == "wrote":
+            whom = "everybody" if "reads" in moment.blocks else "every writer"
+            raise NotYet(
+                f"rows were filled in a transaction that had shut {whom} out: {moment}. Let the transaction that takes "
+                "the lock end first: fill in an autocommit_block, or in a revision of its own."
+            )
+
+
+def in_step_after_each_revision(db: Graded) -> None:
+    """Once a row is filled, what old code writes must reach amount, also between two revisions."""
+    steps = [script.revision for script in reversed(db.revisions())]
+    if len(steps) < 2:
+        return
+    db.alembic("downgrade", db.start_revision)
+    for step in steps:
+        db.alembic("upgrade", step)
+        if "amount" not in snapshot(db.session).tables["orders"].columns:
+            continue
+        if not db.value("SELECT count(amount) FROM orders"):
+            continue
+        if db.value(OLD_INSERT) != 9 or db.value(OLD_UPDATE) != 77:
+            raise NotYet(
+                f"after {step}, old orders are filled, and amount does not follow yet when old code writes total: "
+                "what it writes until the next revision is lost to new readers. First the trigger, then the backfill."
+            )
 
 
 def old_code(db: Graded) -> None:

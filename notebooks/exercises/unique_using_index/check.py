@@ -71,6 +71,9 @@ def beside_a_slow_writer(db: Graded) -> None:
         ) from None
     if waited > 1:
         raise NotYet(f"a write that came meanwhile waited {waited:.1f} s: {why(trace)}.")
+    for moment in trace.under(on="order_items"):
+        built = f": {why(trace)}" if moment.did == "built" else ""
+        raise NotYet(f"writers had to wait while the server worked on rows ({moment}){built}.")
 
 
 def why(trace: Trace) -> str:

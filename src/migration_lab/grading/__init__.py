@@ -3,7 +3,7 @@
 from migration_lab.learner import Grade, Outcome
 from migration_lab.pictures import Table, diff, snapshot
 from migration_xray.errors import AlembicError
-from migration_xray.trace import Lock, Trace, Transaction
+from migration_xray.trace import Moment, Trace
 from migration_xray.traffic import Traffic
 
 from . import batch
@@ -22,13 +22,12 @@ __all__ = [
     "Comparison",
     "Grade",
     "Graded",
-    "Lock",
+    "Moment",
     "NotYet",
     "Outcome",
     "Table",
     "Trace",
     "Traffic",
-    "Transaction",
     "WrongRows",
     "batch",
     "check",

@@ -229,22 +229,12 @@ class Graded:
         return self._written(f"SELECT coalesce(max(count), 0) FROM ({each}) AS written", table, since)
 
     def filled_before_trigger(self, table: str, column: str) -> int:
-        """How many of a table's rows with a value in the column were last written before its newest trigger was made."""
+        """How many of a table's rows with a value in the column were last written before its first trigger was made."""
         return self.value(
             sql.SQL(
                 "SELECT count(*) FROM {} WHERE {} IS NOT NULL AND age(xmin) >"
-                " (SELECT min(age(xmin)) FROM pg_trigger WHERE tgrelid = {}::regclass AND NOT tgisinternal)"
+                " (SELECT max(age(xmin)) FROM pg_trigger WHERE tgrelid = {}::regclass AND NOT tgisinternal)"
             ).format(sql.Identifier(table), sql.Identifier(column), sql.Literal(table))
-        )
-
-    def filled_with_schema(self, table: str, column: str) -> int:
-        """How many of a table's rows were last written by a transaction that added the column or made a trigger."""
-        return self.value(
-            sql.SQL(
-                "SELECT count(*) FROM {} WHERE xmin IN"
-                " (SELECT xmin FROM pg_trigger WHERE tgrelid = {table}::regclass AND NOT tgisinternal"
-                " UNION ALL SELECT xmin FROM pg_attribute WHERE attrelid = {table}::regclass AND attname = {column})"
-            ).format(sql.Identifier(table), table=sql.Literal(table), column=sql.Literal(column))
         )
 
     def now(self) -> str:

@@ -15,10 +15,13 @@ from migration_xray.trace import (
     Lock,
     Phase,
     Statement,
+    Touched,
     Trace,
     Transaction,
     Waited,
+    in_words,
     shape,
+    work,
     worst_first,
 )
 from migration_xray.words import bare, listed, megabytes, milliseconds
@@ -86,6 +89,7 @@ def verdicts(statement: Statement, locks: list[Lock], times: int) -> list[str]:
     told += [f"✓ {said}" for said in statement.says if "sufficient to prove" in said or "implied by" in said]
     for mode in dict.fromkeys(lock.mode for lock in locks):
         told.append(f"▣ took {mode} on {listed(map(bare, [lock.relation for lock in locks if lock.mode == mode]))}")
+    told += meanwhile(statement)
     if statement.unseen and statement.wal_bytes and not statement.error:
         told.append("▣ was over before its locks could be seen")
     if statement.lock_wait_ms >= WAIT_SHOWN:
@@ -96,13 +100,38 @@ def verdicts(statement: Statement, locks: list[Lock], times: int) -> list[str]:
     return told
 
 
+def meanwhile(statement: Statement) -> list[str]:
+    """What a statement did while a lock kept others from reading or writing, where nothing else says so.
+
+    The work that goes with its own lock, such as the scan of an ADD CONSTRAINT, is told already.
+    """
+    strong = [lock for lock in statement.under if "writes" in MODES[lock.mode].blocks]
+    told = []
+    wrote = {one.relation for one in statement.touched if one.written}
+    for did, what, rows in work(statement):
+        if did == "read" and what in wrote:
+            continue
+        locks = strong if did in ("wrote", "read") else [lock for lock in strong if lock not in statement.locks]
+        if locks:
+            worst = min(locks, key=lambda lock: (-MODES[lock.mode].rank, lock.relation != what, lock.relation))
+            held = f"{worst.mode} on {bare(worst.relation)}"
+            told.append(f"▲ {in_words(did, what, rows)} while {held} blocked {MODES[worst.mode].blocks}")
+    return told
+
+
 def _is_wait(phase: Phase) -> bool:
     return phase.name.startswith("waiting for") and phase.ms >= WAIT_SHOWN
 
 
 def figures(statement: Statement) -> str:
-    rows = [] if statement.rows is None else [f"{statement.rows:,} rows"]
-    return ", ".join([milliseconds(statement.ms), *rows, f"{megabytes(statement.wal_bytes)} of WAL"])
+    rows = rows_of(statement)
+    counted = [] if rows is None else [f"{rows:,} rows"]
+    return ", ".join([milliseconds(statement.ms), *counted, f"{megabytes(statement.wal_bytes)} of WAL"])
+
+
+def rows_of(statement: Statement) -> int | None:
+    """How many rows the driver counted; of a DO block, of which it counts none, how many were written."""
+    return statement.rows if statement.rows is not None else statement.written or None
 
 
 def worth_telling(trace: Trace) -> list[Transaction]:
@@ -160,12 +189,17 @@ def _together(run: list[tuple[Statement, list[Lock]]]) -> tuple[Statement, list[
     def every(name: str) -> list[str]:
         return sorted({told for statement in statements for told in getattr(statement, name)})
 
+    locks = {lock.relation: lock for lock in sorted(_under(statements), key=lambda lock: MODES[lock.mode].rank)}
     rows = [statement.rows for statement in statements if statement.rows is not None]
     whole = replace(
         statements[0],
         ms=sum(statement.ms for statement in statements),
         rows=sum(rows) if rows else None,
+        written=sum(statement.written for statement in statements),
         wal_bytes=sum(statement.wal_bytes for statement in statements),
+        touched=_touched(statements),
+        locks=[lock for statement in statements for lock in statement.locks],
+        under=list(locks.values()),
         lock_wait_ms=max(statement.lock_wait_ms for statement in statements),
         unseen=all(statement.unseen for statement in statements),
         phases=[phase for statement in statements for phase in statement.phases],
@@ -177,14 +211,22 @@ def _together(run: list[tuple[Statement, list[Lock]]]) -> tuple[Statement, list[
     return whole, [lock for _, locks in run for lock in locks], len(run)
 
 
+def _under(statements: list[Statement]) -> list[Lock]:
+    return [lock for statement in statements for lock in statement.under]
+
+
+def _touched(statements: list[Statement]) -> list[Touched]:
+    sums: dict[str, list[int]] = {}
+    for one in (touched for statement in statements for touched in statement.touched):
+        before = sums.get(one.relation, [0, 0, 0, 0])
+        now = [one.read, one.inserted, one.updated, one.deleted]
+        sums[one.relation] = [sum(both) for both in zip(before, now, strict=True)]
+    return [Touched(relation, *counts) for relation, counts in sorted(sums.items())]
+
+
 def noteworthy(transaction: Transaction) -> list[Held]:
     return [held for held in transaction.held if held.rank >= NOTEWORTHY and bare(held.relation) != "alembic_version"]
 
 
 def wait_for(transaction: Transaction, held: Held) -> Waited | None:
     return next((waited for waited in transaction.waited if waited.relation == held.relation), None)
-
-
-def shortened(statement: Statement) -> str:
-    sql = " ".join(statement.sql.split())
-    return sql if len(sql) <= 160 else sql[:158] + " …"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from migration_xray.markup import sign, table
-from migration_xray.trace import Lock, Statement, Trace
+from migration_xray.trace import Lock, Statement, Trace, in_short
 from migration_xray.words import megabytes, milliseconds
 
 from .content import (
@@ -13,8 +13,8 @@ from .content import (
     heading,
     noteworthy,
     other_waits,
+    rows_of,
     sentence,
-    shortened,
     shown,
     title,
     verdicts,
@@ -52,9 +52,10 @@ def _heading(level: int, words: str) -> str:
 
 
 def _row(statement: Statement, locks: list[Lock], times: int) -> list[str]:
-    code = f'<code style="white-space: pre-wrap; overflow-wrap: anywhere">{escape(shortened(statement))}</code>'
-    rows = "" if statement.rows is None else f"{statement.rows:,}"
-    numbers = (milliseconds(statement.ms), rows, megabytes(statement.wal_bytes))
+    code = f'<code style="white-space: pre-wrap; overflow-wrap: anywhere">{escape(in_short(statement.sql))}</code>'
+    rows = rows_of(statement)
+    counted = "" if rows is None else f"{rows:,}"
+    numbers = (milliseconds(statement.ms), counted, megabytes(statement.wal_bytes))
     told = "<br>".join(map(_verdict, verdicts(statement, locks, times)))
     return [code, told, *(f'<span style="white-space: nowrap">{figure}</span>' for figure in numbers)]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from migration_xray.trace import Trace
+from migration_xray.trace import Trace, in_short
 
 from .content import (
     SIGNS,
@@ -11,7 +11,6 @@ from .content import (
     noteworthy,
     other_waits,
     sentence,
-    shortened,
     shown,
     title,
     verdicts,
@@ -31,6 +30,6 @@ def as_text(trace: Trace) -> str:
         ]
         lines += [f"  {waits}" for waits in other_waits(transaction)]
         for statement, locks, times in shown(transaction):
-            lines.append(f"  {shortened(statement)}")
+            lines.append(f"  {in_short(statement.sql)}")
             lines += [f"      {note}" for note in [*verdicts(statement, locks, times), figures(statement)]]
     return "\n".join(lines)

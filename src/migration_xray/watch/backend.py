@@ -12,6 +12,7 @@ from typing import Any
 from migration_xray.errors import UserError
 from migration_xray.trace import Failure, Phase, Statement, Trace, Transaction
 
+from .counter import Counter
 from .lookout import Look, Lookout
 from .verdicts import TELLING, Evidence
 
@@ -21,6 +22,7 @@ SHARE = 10  # a look takes long where there are many locks or little time: the p
 AT_ONCE = 0.020  # it is stared at from before it begins,
 SOON = 0.100  # looked at more often for a while,
 PAUSE_IN_AUTOCOMMIT = 0.003  # with this pause, and then as if it were in a transaction
+LONG = 0.3  # when it still runs then, its rows may be counted in no other way than by those of the whole server
 # One that fails in a transaction has let go of all, too:
 ENOUGH = 5  # looks at it; with fewer, what they show is a matter of luck
 
@@ -28,14 +30,17 @@ ENOUGH = 5  # looks at it; with fewer, what they show is a matter of luck
 IDLE, OPEN, FAILED, UNKNOWN = 0, 2, 3, 4
 HEARD = ("NOTICE", "WARNING", "INFO")
 WRITING = ("INSERT", "UPDATE", "DELETE", "MERGE")
+# Tags of statements that read and write no rows. "SET" would be "SET CONSTRAINTS" too, at which deferred triggers run.
+TOUCHING_NOTHING = {"SET", "RESET", "SHOW", "BEGIN", "SAVEPOINT", "RELEASE", "ROLLBACK", "LOCK TABLE", "COMMENT"}
 PAST_SQLALCHEMY = "(sent through the driver, past SQLAlchemy)"
 
 
 class Backend:
     """The migration's session on ``connection`` (SQLAlchemy's pooled one).
 
-    Nothing is ever sent through it but SHOW and SET of ``client_min_messages``, which take no lock. The two threads work on
-    the same Evidence, under ``mutex``. Raises UserError where it can't be watched.
+    Nothing is ever sent through it but SHOW and SET of ``client_min_messages``, and the Counter's questions: none of them
+    takes a lock that stays. The two threads work on the same Evidence, under ``mutex``. Raises UserError where it can't be
+    watched.
     """
 
     def __init__(self, connection: Any, trace: Trace):
@@ -47,6 +52,9 @@ class Backend:
             )
         self.lookout = Lookout(self.driver)
         trace.server = trace.server or self.lookout.version
+        self.counter = Counter(self._run, self.lookout)
+        self.uncounted = True  # whether the session may have read and written since the last count
+        self.failing: Statement | None = None  # failed in a transaction that is still open: nothing can be asked there
         self.evidence: Evidence | None = None
         self.statement: Statement | None = None
         self.hurry = False  # while a statement runs in autocommit
@@ -76,6 +84,9 @@ class Backend:
             self.messages.clear()
             self.own_waits, self.phase, self.phases = {}, None, {}
             statement.at = self._now()
+            evidence.begin(statement)
+            if evidence.transaction.autocommit:
+                self.counter.begin_outside()
             self.statement, self.hurry = statement, evidence.transaction.autocommit
             self.found = 0
             self.looking.clear()
@@ -88,7 +99,7 @@ class Backend:
         """The statement is done; ``tag`` is what the server called it ("ALTER TABLE"), ``rows`` below 0 mean none."""
         if self.statement is not None and _writes(tag, gives_rows):
             self.statement.written = max(0, rows)
-        self._finish(rows if rows >= 0 else None)
+        self._finish(rows if rows >= 0 else None, tag)
         if self._is_over():  # in autocommit, or with op.execute("COMMIT")
             self.ended("rolled back" if tag.startswith("ROLLBACK") else "committed")
         elif self.evidence is not None:
@@ -126,6 +137,8 @@ class Backend:
                 self.put_back = ""
             if evidence is None or not evidence.transaction.statements:
                 return
+            self.uncounted |= self.failing is not None
+            self.failing = None
             now, transaction = time.monotonic(), evidence.transaction
             transaction.outcome = outcome
             transaction.ms = (self._now() - transaction.at) * 1000
@@ -167,11 +180,12 @@ class Backend:
         if severity in HEARD or any(pattern.search(said) for pattern in TELLING):
             self.messages.append(said)
 
-    def _run(self, sql: str) -> str | None:
+    def _run(self, sql: str) -> list[Any]:
+        """The rows of a query of ours; the session does not prepare it."""
         cursor = self.dbapi.cursor()
         try:
-            cursor.execute(sql)
-            return str(cursor.fetchone()[0]) if cursor.description else None
+            cursor.execute(sql, **({"prepare": False} if hasattr(self.driver, "prepare_threshold") else {}))
+            return list(cursor.fetchall()) if cursor.description else []
         finally:
             cursor.close()
 
@@ -179,9 +193,9 @@ class Backend:
         """Have the session say what it does. Returns whether it is outside of a transaction: its driver alone knows before."""
         if self._status() == FAILED:
             return False
-        verbosity = self._run("SHOW client_min_messages")
+        [(verbosity, *_)] = self._run("SHOW client_min_messages")
         outside = self._status() == IDLE
-        if verbosity and not verbosity.startswith("debug"):
+        if not verbosity.startswith("debug"):
             scope = "" if outside else "LOCAL "  # which goes with the transaction, however that ends
             self._run(f"SET {scope}client_min_messages = debug1")
             self.put_back = f"SET {scope}client_min_messages = {verbosity}"
@@ -208,6 +222,14 @@ class Backend:
 
     def _begin(self) -> Evidence:
         transaction = Transaction(self._now(), self.lookout.database_name)
+        if self._status() == IDLE:
+            self.counter.asked = None
+            if self.uncounted:
+                self.counter.start()
+                if self._status() != IDLE:
+                    self.dbapi.rollback()  # which the driver has begun for it
+        self.uncounted = False
+        self.counter.begin()
         transaction.autocommit = self._make_talk()
         self.looked = time.monotonic()
         return Evidence(transaction, self.lookout, self.lookout.every_relation() if transaction.autocommit else None)
@@ -218,7 +240,14 @@ class Backend:
         look = self.lookout.look()
         if look is not None:
             stranger = Statement(PAST_SQLALCHEMY, self.looked - self.trace.started)
-            if evidence.account(look, stranger, self.looked):
+            evidence.begin(stranger)
+            is_new = evidence.account(look, stranger, self.looked)
+            if self._status() == OPEN and self.counter.asked != look.asked:
+                counted = self.counter.inside(evidence.asked)
+                evidence.count(self.failing or stranger, counted)
+                is_new |= bool(counted) and self.failing is None
+                self.failing = None
+            if is_new:
                 stranger.says = list(self.messages)
                 evidence.transaction.statements.append(stranger)
             self.looked = look.began
@@ -238,7 +267,26 @@ class Backend:
             self.phases[look.phase] = self.phases.get(look.phase, 0.0) + (look.began - since) * 1000
         self.phase, self.looked = look.phase, look.began
 
-    def _finish(self, rows: int | None) -> None:
+    def _count(self, evidence: Evidence, statement: Statement, look: Look | None, tag: str) -> None:
+        """Note what a statement that has ended read and wrote."""
+        status = self._status()
+        if look is not None:
+            self.counter.asked = look.asked
+        if status == FAILED:
+            self.failing = statement
+        elif self.failing is not None and status == OPEN:  # ROLLBACK TO SAVEPOINT came: it can be asked again
+            failing, self.failing = self.failing, None
+            evidence.count(failing, self.counter.inside(evidence.asked))
+        elif tag in TOUCHING_NOTHING:
+            return
+        elif status == OPEN:
+            evidence.count(statement, self.counter.inside(evidence.asked))
+        elif status == IDLE and evidence.transaction.autocommit:
+            counted = self.counter.outside(evidence.locked(statement))
+            if counted is not None:
+                evidence.count(statement, counted)
+
+    def _finish(self, rows: int | None, tag: str = "") -> None:
         """The statement has ended: note how long it took, what it wrote, what it said and what is held now."""
         now, self.hurry = self._now(), False
         with self.mutex:
@@ -247,7 +295,7 @@ class Backend:
                 return
             statement.ms = (now - statement.at) * 1000
             statement.rows = rows
-            if look := self.lookout.look():
+            if (look := self.lookout.look()) is not None:
                 self._account(self.evidence, look)
                 statement.wal_bytes = max(0, look.wal - self.wal)
             enough = 1 if self.evidence.transaction.autocommit else ENOUGH if statement.error else 0
@@ -259,6 +307,7 @@ class Backend:
             statement.says = list(self.messages)
             self.evidence.transaction.statements.append(statement)
             self.statement = None
+            self._count(self.evidence, statement, look, tag)
 
     def _keep_looking(self) -> None:
         while not self.gone.is_set():
@@ -268,6 +317,8 @@ class Backend:
                 if self.evidence is not None and (look := self._look(stare)):
                     self.found += look.found
                     self._account(self.evidence, look)
+                    if self.hurry and not self._is_new(LONG):
+                        self.counter.look_everywhere()
             took = time.monotonic() - began
             if not stare:
                 self.wake.wait(PAUSE_IN_AUTOCOMMIT if self._is_new(SOON) else max(PAUSE, SHARE * took))

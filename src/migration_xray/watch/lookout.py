@@ -15,13 +15,14 @@ from migration_xray.errors import UserError, said, servers_words
 
 # https://www.postgresql.org/docs/18/view-pg-locks.html
 LOOK = """
-    SELECT wal, phase, pid, relation, mode, granted, waitstart,
+    SELECT wal, phase, asked, pid, relation, mode, granted, waitstart,
         extract(epoch FROM clock_timestamp() - waitstart)::float * 1000,
         CASE WHEN NOT granted AND pid <> %(pid)s THEN %(pid)s = ANY(pg_blocking_pids(pid)) END,
         CASE WHEN NOT granted AND relation IS NULL THEN
             (SELECT t.relation FROM pg_locks t WHERE t.pid = l.pid AND t.locktype = 'tuple' LIMIT 1) END
     FROM (SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint AS wal,
-            (SELECT phase FROM pg_stat_progress_create_index WHERE pid = %(pid)s) AS phase) AS always
+            (SELECT phase FROM pg_stat_progress_create_index WHERE pid = %(pid)s) AS phase,
+            (SELECT date_part('epoch', query_start) FROM pg_stat_get_activity(%(pid)s)) AS asked) AS always
     LEFT JOIN pg_locks l
         ON pid = %(pid)s AND (locktype = 'relation' AND database = %(database)s OR locktype = 'virtualxid')
             AND mode <> 'SIReadLock' OR NOT granted"""  # which is SERIALIZABLE's, and blocks nobody
@@ -68,6 +69,17 @@ CHANGED = RELATIONS.format(
 )
 OLDEST_AT_WORK = "SELECT pg_snapshot_xmin(pg_current_snapshot())::xid::text"  # every older transaction has ended
 
+# What all sessions together have read and written, as far as they have told it.
+ROWS_EVERYWHERE = """
+    SELECT relid, schemaname || '.' || relname, coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0),
+        n_tup_ins, n_tup_upd, n_tup_del
+    FROM pg_stat_user_tables"""
+COUNTS = """
+    SELECT current_setting('track_counts')::bool AND bool_and(has_function_privilege(oid, 'EXECUTE'))
+    FROM pg_proc WHERE pronamespace = 'pg_catalog'::regnamespace AND proname IN (
+        'pg_stat_get_xact_tuples_returned', 'pg_stat_get_xact_tuples_fetched', 'pg_stat_get_xact_tuples_inserted',
+        'pg_stat_get_xact_tuples_updated', 'pg_stat_get_xact_tuples_deleted', 'pg_stat_force_next_flush', 'pg_identify_object')"""
+
 FOREIGN_KEYS = (
     "SELECT conrelid, confrelid FROM pg_constraint WHERE contype = 'f' AND conname = %s AND conrelid = ANY(%s::oid[])"
 )
@@ -97,7 +109,7 @@ class Look:
     ``found`` is how often it showed the session in a transaction. ``held`` are its locks by (relation's oid, mode), with the time
     before which they were not there, or 0; ``own_waits`` its waits in ms by when each began, and ``waits`` those of others
     for it, in ms by (pid, relation's oid). ``wal`` is what the server has written, in bytes; ``phase`` that of an index
-    being built, if any.
+    being built, if any. ``asked`` is when the session began its last query, by the server's clock in seconds.
     """
 
     began: float
@@ -107,12 +119,14 @@ class Look:
     waits: dict[tuple[int, int | None], float] = field(default_factory=dict)
     wal: int = 0
     phase: str | None = None
+    asked: float | None = None
 
 
 class Lookout:
     """A session like the one of ``driver``, a connection of psycopg or psycopg2: to the same server, as the same role.
 
-    ``lost`` is what the server said, or libpq, when it ended this session; from then on nothing is seen.
+    ``lost`` is what the server said, or libpq, when it ended this session; from then on nothing is seen. ``counts`` says
+    whether sessions count the rows that they read and write, and may be asked for it.
     Raises UserError where the server refuses the session, or to let it see.
     """
 
@@ -129,12 +143,12 @@ class Lookout:
                 "Let the role have one more, or run the command with `alembic` itself."
             ) from None
         try:
-            self.version, self.database_name, self.database = self._introduce()
+            self.version, self.database_name, self.database, self.counts = self._introduce()
         except BaseException:
             self.session.close()
             raise
 
-    def _introduce(self) -> tuple[str, str, int]:
+    def _introduce(self) -> tuple[str, str, int, bool]:
         info = self.session.info
         version = (info.parameter_status("server_version") or "").split(" ")[0]
         if info.server_version < OLDEST * 10000:
@@ -149,8 +163,9 @@ class Lookout:
                 "X-ray's second session does not find the migration's among those of the server: a pooler such as PgBouncer, "
                 "or a balancer, stands between. Give env.py the server's own address."
             )
+        [(counts,)] = self.session.execute(COUNTS).fetchall()
         self.session.prepare_threshold = 0
-        return version, info.dbname, row[0]
+        return version, info.dbname, row[0], bool(counts)
 
     def look(self) -> Look | None:
         """Look at the locks now; None once the session is lost."""
@@ -158,9 +173,9 @@ class Lookout:
         rows = self._ask(LOOK, {"pid": self.pid, "database": self.database})
         if not rows:
             return None
-        wal, phase = rows[0][:2]
-        look = Look(began, int(any(row[2] == self.pid for row in rows)), wal=wal, phase=phase)
-        for _, _, pid, relation, mode, granted, began_waiting, waited, for_us, row_of in rows:
+        wal, phase, asked = rows[0][:3]
+        look = Look(began, int(any(row[3] == self.pid for row in rows)), wal=wal, phase=phase, asked=asked)
+        for _, _, _, pid, relation, mode, granted, began_waiting, waited, for_us, row_of in rows:
             if pid == self.pid and granted and relation:
                 look.held[relation, mode] = 0.0
             elif pid == self.pid and began_waiting:
@@ -215,6 +230,10 @@ class Lookout:
     def foreign_keys(self, name: str, oids: set[int]) -> list[tuple[int, int]]:
         """The tables, referencing and referenced, of each foreign key of this name on one of these."""
         return self._ask(FOREIGN_KEYS, [name, list(oids)])
+
+    def rows_everywhere(self) -> list[tuple[Any, ...]]:
+        """The oid and name of each table, and how many of its rows all sessions have read, inserted, updated and deleted."""
+        return self._ask(ROWS_EVERYWHERE)
 
     def cancel_if_active(self) -> None:
         """End a statement that still runs though nobody waits for it any more."""

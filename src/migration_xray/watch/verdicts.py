@@ -6,8 +6,9 @@ import re
 from dataclasses import dataclass
 
 from migration_xray.locks import MODES
-from migration_xray.trace import NOTEWORTHY, Held, Lock, Statement, Transaction, Waited
+from migration_xray.trace import NOTEWORTHY, Held, Lock, Statement, Touched, Transaction, Waited
 
+from .counter import Counted
 from .lookout import Look, Lookout, Relation
 
 # What PostgreSQL says of its work; src/backend/commands/tablecmds.c and catalog/index.c never translate these.
@@ -54,6 +55,21 @@ class Evidence:
         self.spans: list[Span] = []
         self.held: dict[tuple[int, str], Span] = {}
         self.waits: dict[tuple[int, int | None], float] = {}
+        self.standing: dict[int, list[Span]] = {}  # by the id of a statement, what was held as it began
+        self.touched: dict[int, Counted] = {}  # by the id of a statement, what it read and wrote
+
+    def begin(self, statement: Statement) -> None:
+        """A statement begins, under the locks that its transaction holds already."""
+        self.standing[id(statement)] = list(self.held.values())
+
+    def count(self, statement: Statement, counted: Counted) -> None:
+        """Note what a statement has read and written."""
+        self.touched[id(statement)] = counted
+        statement.written = max(statement.written, sum(rows.written for rows in counted.values()))
+
+    def locked(self, statement: Statement) -> set[int]:
+        """The relations that were locked at some time while a statement ran."""
+        return {span.oid for span in self.spans if span.statement is statement}
 
     def account(self, look: Look, statement: Statement, since: float) -> bool:
         """Take in what a look shows; what is new is held since then, for this statement. Returns whether anything is."""
@@ -90,10 +106,11 @@ class Evidence:
         oids = {span.oid for span in self.spans}
         after = self.lookout.relations(oids)
         self._judge_locks(after, now)
+        self._judge_rows()
         self._judge_waits()
         names = _Names(self.relations, after)
         for statement in self.transaction.statements:
-            locked = {span.oid for span in self.spans if span.statement is statement}
+            locked = self.locked(statement)
             for said in statement.says:
                 self._judge_words(statement, said, names, locked)
         self._judge_files(after)
@@ -101,6 +118,7 @@ class Evidence:
     def _judge_locks(self, after: dict[int, Relation], now: float) -> None:
         order = {id(statement): number for number, statement in enumerate(self.transaction.statements)}
         held: dict[int, tuple[tuple[int, int, str], Held]] = {}
+        told: dict[int, Lock] = {}
         for span in self.spans:
             relation = self.relations.get(span.oid)
             if relation is None:
@@ -108,6 +126,7 @@ class Evidence:
             if not relation.is_table and self._goes_without_saying(span, relation, after):
                 continue
             lock = Lock(relation.qualified, span.mode)
+            told[id(span)] = lock
             if lock not in span.statement.locks:
                 span.statement.locks.append(lock)
             ms = ((span.until or now) - span.since) * 1000
@@ -116,7 +135,18 @@ class Evidence:
                 held[span.oid] = worst, Held(relation.qualified, span.mode, ms, MODES[span.mode].blocks)
         for statement in self.transaction.statements:
             statement.locks.sort(key=lambda lock: (-MODES[lock.mode].rank, lock.relation))
+            spans = self.standing.get(id(statement), []) + [span for span in self.spans if span.statement is statement]
+            locks = {told[id(span)] for span in spans if id(span) in told}
+            strongest = {lock.relation: lock for lock in sorted(locks, key=lambda lock: MODES[lock.mode].rank)}
+            statement.under = sorted(strongest.values(), key=lambda lock: (-MODES[lock.mode].rank, lock.relation))
         self.transaction.held = [one for _, one in sorted(held.values(), key=lambda pair: pair[0])]
+
+    def _judge_rows(self) -> None:
+        for statement in self.transaction.statements:
+            for oid, rows in self.touched.get(id(statement), {}).items():
+                name = self.relations[oid].qualified if oid in self.relations else rows.name
+                statement.touched.append(Touched(name, rows.read, rows.inserted, rows.updated, rows.deleted))
+            statement.touched.sort(key=lambda one: one.relation)
 
     def _goes_without_saying(self, span: Span, relation: Relation, after: dict[int, Relation]) -> bool:
         """Whether a lock on an index or a sequence is a weak one, or comes with one on its table that is as strong.
