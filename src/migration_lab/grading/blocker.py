@@ -20,12 +20,13 @@ WAITING = """
 class Blocker:
     """A transaction that begins with a statement and is open for a block, at the most.
 
-    It ends ``stays`` seconds after somebody was first seen to wait for it, and before that as soon as nobody waits any more:
-    who gave up and tries again would only meet the same. ``met`` is set once somebody waits.
+    It ends ``stays`` seconds after somebody was first seen to wait for it. Before that it ends as soon as nobody waits any more:
+    who gave up and tries again would only meet the same. With ``patient`` it stays its time all the same; and where nobody comes
+    to wait, it ends after twice that time. ``met`` is set once somebody waits.
     """
 
-    def __init__(self, connect: Callable[[], psycopg.Connection], statement: str, stays: float):
-        self.connect, self.statement, self.stays = connect, statement, stays
+    def __init__(self, connect: Callable[[], psycopg.Connection], statement: str, stays: float, patient: bool = False):
+        self.connect, self.statement, self.stays, self.patient = connect, statement, stays, patient
         self.met, self.over = threading.Event(), threading.Event()
         self.watch = threading.Thread(target=self._watch)
 
@@ -51,12 +52,14 @@ class Blocker:
             self.session.execute("COMMIT")
 
     def _until_all_is_seen(self) -> None:
-        began, without = None, 0
+        came, began, without = time.monotonic(), None, 0
         while not self.over.wait(LOOKS):
             [(waiting,)] = self.look.execute(WAITING, [self.session.info.backend_pid])
             if waiting:
                 began = began or time.monotonic()
                 self.met.set()
             without = 0 if waiting or began is None else without + 1
-            if without == 2 or began and time.monotonic() > began + self.stays:
+            if began and time.monotonic() > began + self.stays or without == 2 and not self.patient:
+                return
+            if self.patient and began is None and time.monotonic() > came + 2 * self.stays:
                 return

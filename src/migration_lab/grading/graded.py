@@ -16,7 +16,7 @@ from migration_lab.course import Exercise, given_heads, starting
 from migration_lab.files import files_in
 from migration_lab.learner import versions_seen
 from migration_lab.pictures import Schema, diff, snapshot
-from migration_lab.runner import Hindrance, Revision, Runner, Stopped
+from migration_lab.runner import A_READERS, Hindrance, Met, Revision, Runner, Stopped
 from migration_lab.server import Server, environment
 from migration_xray.errors import AlembicError, UserError
 from migration_xray.trace import Trace
@@ -301,6 +301,22 @@ class Graded:
             yield
         finally:
             self.beside.remove(statement)
+
+    def long_transaction(self, statement: str, seconds: float) -> Blocker:
+        """Somebody's transaction, begun with this statement; use it as a context.
+
+        It is open for so many seconds after a migration began to wait for it, and longer than a migration can sit it out.
+        """
+        return Blocker(self.connect, statement, seconds, patient=True)
+
+    def latecomer(self, table: str, seconds: float, after: str | None = None) -> Hindrance:
+        """Somebody's transaction that reads a table, for :meth:`alembic`: it comes right before a statement that has to wait.
+
+        It is open for so many seconds from then on. ``after`` names a revision, whose statements it lets pass.
+        """
+        relation = self.value("SELECT %s::regclass::oid", table)
+        passed = [Met(one.where, one.sql) for one in self.trace.statements if after and one.revision == after]
+        return Hindrance([relation], A_READERS, seconds, passed)
 
     def upgrade_beside_writers(self, first: str, second: str) -> tuple[Trace, float]:
         """Run ``upgrade head`` while writers work, one of whom takes their time: what x-ray saw, and a wait in seconds.

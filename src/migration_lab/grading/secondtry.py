@@ -137,10 +137,10 @@ def _must_be_as_without(first: Graded, goal: Reached, graded: Graded, met: list[
             f"{_after_timeout(met)} The next try ran, and leads elsewhere than an upgrade that nobody was in the way of:"
             f"{listing(left)}\n  What a try leaves behind, the next one has to find and put right."
         )
-    if left := list(_other_rows(goal, now)):
+    if other := _other_rows(goal, now):
         raise NotYet(
             f"{_after_timeout(met)} The next try ran, and leads to other rows than an upgrade that nobody was in the way of:"
-            f"{listing(left)}\n  What a try has written and committed, the next one must not write again."
+            f"{listing(other)}\n  What a try has written and committed, the next one must not write again."
         )
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-
+# What somebody may have of a table: a reader's lock and a writer's are in the way of strong ones, and a plain CREATE INDEX's
+# is in the way of those who write rows, too.
+A_READERS = "ACCESS SHARE"
 A_WRITERS = "ROW EXCLUSIVE"
 AN_INDEXS = "SHARE ROW EXCLUSIVE"
 
@@ -25,15 +27,16 @@ class Met:
 
 @dataclass
 class Hindrance:
-    """On which relations, by oid, somebody's transaction stands in the way of each statement once.
+    """On which relations, by oid, somebody's transaction stands in the way of a command, and with which lock.
 
-    It has a lock of this ``mode`` on them: A_WRITERS is in the way of strong locks, and AN_INDEXS, which a plain CREATE INDEX
-    takes, in the way of those who write rows, too. The statements that have ``met`` it get through from then on. A command
-    that runs with it adds its own.
+    It comes right before a statement that asks for a stronger lock. Without ``stays`` it comes once before each of those, and
+    each times out soon. With it, it comes once, is there for so many seconds after the statement began to wait, and the
+    command's own ``lock_timeout`` counts. It passes over the statements that have ``met`` it; those of a command are added.
     """
 
     relations: list[int]
     mode: str = A_WRITERS
+    stays: float | None = None
     met: list[Met] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
@@ -43,4 +46,4 @@ class Hindrance:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Hindrance:
         """What :meth:`to_dict` gave, also after a journey through JSON."""
-        return cls(data["relations"], data["mode"], [Met(**one) for one in data["met"]])
+        return cls(**data | {"met": [Met(**one) for one in data["met"]]})

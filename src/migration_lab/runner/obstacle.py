@@ -1,7 +1,7 @@
-"""Somebody's open transaction, in the way of each strong lock that a migration asks for: the first time, it times out.
+"""Somebody's open transaction, in the way of what a migration asks for; it comes right before a statement is sent.
 
-The server itself refuses the lock. A second session has the tables as a writer has them, for one statement of the migration
-at a time, and the migration's own ``lock_timeout`` is short for that statement.
+A second session takes a lock on the tables, as a reader or a writer has it. The server itself lets the migration wait, and
+ends the statement after its ``lock_timeout``.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ import re
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, SupportsIndex
 
 import psycopg
+from psycopg.pq import TransactionStatus
 from sqlalchemy import URL, Connection, ExceptionContext, event
 from sqlalchemy.engine import Engine
 
@@ -22,20 +24,16 @@ from migration_xray.errors import sqlstate
 from migration_xray.trace import shape
 from migration_xray.watch import origin
 
-from .hindrance import A_WRITERS, Hindrance, Met
+from .hindrance import AN_INDEXS, Hindrance, Met
 
-SHORT = "43ms"  # a lock_timeout; nobody else sets this one, so it is known whether a statement has set another
 LOOKS = 0.010  # seconds between two looks at whether the migration waits
-LETS_THROUGH = 0.050  # seconds before it leaves, where the migration means to wait
-STAYS = 1.0  # seconds before it leaves in any case
-PAUSE = 0.020  # seconds: no pause between two tries is longer
 LOCK_NOT_AVAILABLE = "55P03"
 
 # It asks for no lock on a table.
 HARMLESS = re.compile(
     r"\s*(SET|RESET|SHOW|BEGIN|START|COMMIT|END|ROLLBACK|ABORT|SAVEPOINT|RELEASE)\b[^;]*;?\s*$", re.IGNORECASE
 )
-# There may be thousands of these, and no writer is in their way.
+# There may be thousands of these, and neither a reader nor a writer is in the way of their locks.
 ROWS = re.compile(r"\s*(INSERT|UPDATE|DELETE)\b", re.IGNORECASE)
 # It waits for writers, and nobody waits for it.
 CONCURRENT = re.compile(r"\bCONCURRENTLY\b", re.IGNORECASE)
@@ -44,9 +42,9 @@ STAND_THERE = """
     DO $$
     DECLARE name text;
     BEGIN
-        FOR name IN SELECT oid::regclass FROM pg_class WHERE oid = ANY (ARRAY[{}]::oid[]) LOOP
+        FOR name IN SELECT oid::regclass FROM pg_class WHERE oid = ANY (ARRAY[{relations}]::oid[]) LOOP
             BEGIN
-                EXECUTE format('LOCK TABLE %s IN {} MODE NOWAIT', name);
+                EXECUTE format('LOCK TABLE %s IN {mode} MODE NOWAIT', name);
             EXCEPTION WHEN OTHERS THEN
                 NULL;
             END;
@@ -55,26 +53,26 @@ STAND_THERE = """
 
 
 class Obstacle:
-    """Stands in the way of the statements that SQLAlchemy sends for a migration, for as long as the block runs.
+    """Stands in the way of the statements that SQLAlchemy sends for a migration, as long as the block runs.
 
-    ``hindrance`` says on which relations, and which statements have met it; those that do now are added.
+    ``hindrance`` says how; what meets it is noted there.
     """
 
     def __init__(self, url: URL, hindrance: Hindrance):
         self.url, self.hindrance = url, hindrance
-        self.met = {(one.where, shape(one.sql)) for one in hindrance.met}
-        self.stands_before: Met | None = None
-        self.listeners = [
+        self.met = {_key(one) for one in hindrance.met}
+        self.statement: Met | None = None  # the one that it stands before
+        self.done = threading.Event()
+        self.looking: threading.Thread | None = None
+        self.listeners: list[tuple[str, Callable[..., None]]] = [
             ("before_cursor_execute", self.before),
             ("after_cursor_execute", self.after),
             ("handle_error", self.failed),
         ]
 
     def __enter__(self) -> Obstacle:
-        self.session = connection.connect(self.url, application_name="another session")
-        self.session.execute("SET client_min_messages = error")
-        [(self.usual,)] = self.session.execute("SHOW lock_timeout")
-        self.sleep, time.sleep = time.sleep, self.doze
+        self.session = connection.connect(self.url, application_name="somebody")
+        self.do("SET client_min_messages = error")
         for name, listener in self.listeners:
             event.listen(Engine, name, listener)
         return self
@@ -82,83 +80,84 @@ class Obstacle:
     def __exit__(self, *_: object) -> None:
         for name, listener in self.listeners:
             event.remove(Engine, name, listener)
-        time.sleep = self.sleep
-        if self.stands_before:
-            self.leave()
+        self.leave()
         self.session.close()
 
-    def doze(self, seconds: float) -> None:
-        """What time.sleep() does meanwhile: only whether the next try gets through is looked at, not when."""
-        self.sleep(min(seconds, PAUSE))
+    # Told by the thread that runs the migration
 
     def before(self, migration: Connection, cursor: Any, sql: str, *_: Any) -> None:
         sender = origin(sys._getframe(1))
         statement = Met(sender.get("where"), sql)
-        if self.stands_before or sender.get("own") or self.key(statement) in self.met or self.is_harmless(sql):
+        if self.is_there() or sender.get("own") or _key(statement) in self.met or self.is_harmless(sql):
             return
-        pooled = migration.connection
-        self.limit = _ask(pooled, "SHOW lock_timeout")
-        unlimited = self.limit == "0" or bool(CONCURRENT.search(sql)) and self.limit == self.usual
-        if not unlimited:
-            self.within_transaction = _is_in_transaction(pooled)
-            _ask(pooled, f"SET {self.scope} lock_timeout = '{SHORT}'")
-        self.stand_before(statement, pooled.driver_connection.info.backend_pid, LETS_THROUGH if unlimited else STAYS)
+        self.stand_before(statement, migration)
 
     def after(self, migration: Connection, *_: Any) -> None:
-        if self.stands_before:
-            self.leave()
-            self.put_back(migration)
+        if self.statement:
+            self.passed(migration)
 
     def failed(self, context: ExceptionContext) -> None:
-        statement = self.stands_before
-        if statement is None:
+        if self.statement is None:
             return
-        self.leave()
         if sqlstate(context.original_exception) == LOCK_NOT_AVAILABLE:
-            statement.timed_out = True
-            self.note(statement)
-        if context.connection is not None and not context.is_disconnect:
-            self.put_back(context.connection)
+            self.statement.timed_out = True
+            self.note(self.statement)
+        self.passed(None if context.is_disconnect else context.connection)
 
-    @property
-    def scope(self) -> str:
-        return "LOCAL" if self.within_transaction else "SESSION"
-
-    def put_back(self, migration: Connection) -> None:
-        """Give the migration's session its own ``lock_timeout`` again, unless the statement has set another one.
-
-        In a transaction that failed nothing can be set, and with it goes what was set for it alone.
-        """
-        pooled = migration.connection
-        if not _has_failed(pooled) and _ask(pooled, "SHOW lock_timeout") == SHORT:
-            _ask(pooled, f"SET {self.scope} lock_timeout = '{self.limit}'")
-
-    def stand_before(self, statement: Met, pid: int, stays: float) -> None:
-        """Begin to stand in the way, until the migration has waited so many seconds or has waited and does so no more."""
+    def stand_before(self, statement: Met, migration: Connection) -> None:
+        """Take the locks, and begin to look whether this statement of the migration waits for them."""
         relations = ",".join(map(str, self.hindrance.relations))
         self.do("BEGIN")
-        self.do(STAND_THERE.format(relations, self.hindrance.mode))
-        self.stands_before, self.done = statement, threading.Event()
-        self.looking = threading.Thread(target=self.look, args=(statement, pid, stays), daemon=True)
+        self.do(STAND_THERE.format(relations=relations, mode=self.hindrance.mode))
+        self.statement = statement
+        self.done.clear()
+        pid = migration.connection.driver_connection.info.backend_pid  # type: ignore[union-attr]
+        self.looking = threading.Thread(target=self.look, args=(statement, pid), daemon=True)
         self.looking.start()
 
-    def look(self, statement: Met, pid: int, stays: float) -> None:
+    def passed(self, migration: Connection | None) -> None:
+        """The statement is over. ``migration`` is None where its session is over too."""
+        raise NotImplementedError
+
+    def is_there(self) -> bool:
+        """Whether it stands before a statement, or has done what it came for."""
+        return self.statement is not None
+
+    def leave(self) -> None:
+        self.statement = None
+        self.done.set()
+        if self.looking:
+            self.looking.join()
+        self.do("ROLLBACK")
+
+    def note(self, statement: Met) -> None:
+        """This statement has met it; it gets through the next time."""
+        if _key(statement) not in self.met:
+            self.met.add(_key(statement))
+            self.hindrance.met.append(statement)
+
+    def is_harmless(self, sql: str) -> bool:
+        """Whether a statement asks for no lock that somebody could be in the way of, as its first word says."""
+        return bool(HARMLESS.match(sql)) or self.hindrance.mode != AN_INDEXS and bool(ROWS.match(sql))
+
+    # In a thread of its own
+
+    def look(self, statement: Met, pid: int) -> None:
+        """Look whether the migration waits, and end the transaction when it is time."""
         since, without = None, 0
         while not self.done.wait(LOOKS):
             waits = self.do(f"SELECT WHERE pg_backend_pid() = ANY (pg_blocking_pids({pid}))")
             if waits and since is None:
                 since = time.monotonic()
                 self.note(statement)
-            without = 0 if waits or since is None else without + 1
-            if since and (without == 2 or time.monotonic() > since + stays):
+            without = 0 if waits else without + 1
+            if since and self.is_time_to_go(time.monotonic() - since, without):
                 self.do("ROLLBACK")
                 return
 
-    def leave(self) -> None:
-        self.done.set()
-        self.looking.join()
-        self.do("ROLLBACK")
-        self.stands_before = None
+    def is_time_to_go(self, seconds: float, without: int) -> bool:
+        """Whether to go so many seconds after the migration began to wait, and after so many looks that saw it wait no more."""
+        raise NotImplementedError
 
     def do(self, sql: str) -> int:
         """Run a statement in its own session; gives how many rows it found. A migration may have ended that session."""
@@ -166,18 +165,76 @@ class Obstacle:
             return max(0, self.session.execute(sql).rowcount)
         return 0
 
-    def note(self, statement: Met) -> None:
-        """This statement has met it; it gets through the next time."""
-        if self.key(statement) not in self.met:
-            self.met.add(self.key(statement))
-            self.hindrance.met.append(statement)
 
-    def is_harmless(self, sql: str) -> bool:
-        """Whether a statement asks for no lock that somebody could be in the way of, as its first word says."""
-        return bool(HARMLESS.match(sql)) or self.hindrance.mode == A_WRITERS and bool(ROWS.match(sql))
+class Latecomer(Obstacle):
+    """Comes once, before the first statement that has to wait for it, and stays for the time that it is to."""
 
-    def key(self, statement: Met) -> tuple[str | None, str]:
-        return statement.where, shape(statement.sql)
+    def passed(self, migration: Connection | None) -> None:
+        if self.statement and _key(self.statement) in self.met:
+            return  # it goes in its own time
+        self.leave()
+
+    def is_time_to_go(self, seconds: float, without: int) -> bool:
+        return seconds > (self.hindrance.stays or 0)
+
+
+class EachOnce(Obstacle):
+    """Comes once before each statement that has to wait for it, and leaves as soon as that has timed out.
+
+    For that statement the migration's own ``lock_timeout`` is a short one. Where it has none, because it means to wait, it
+    goes through: a session that says ``SET lock_timeout = 0``, and a build beside writers under the server's own setting.
+    """
+
+    SHORT = "43ms"  # nobody else sets this one, so it is known whether a statement has set another
+    LETS_THROUGH = 0.050  # seconds before it leaves, where the migration means to wait
+    STAYS = 1.0  # seconds before it leaves in any case: a DO block may have set a timeout of its own
+    PAUSE = 0.020  # seconds: no pause between two tries is longer
+
+    def __enter__(self) -> Obstacle:
+        super().__enter__()
+        [(self.usual,)] = self.session.execute("SHOW lock_timeout")
+        self.sleep, time.sleep = time.sleep, self.doze
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        time.sleep = self.sleep
+        super().__exit__()
+
+    def doze(self, seconds: float | SupportsIndex) -> None:
+        """What time.sleep() does meanwhile: whether the next try gets through is looked at, not when."""
+        self.sleep(min(float(seconds), self.PAUSE))
+
+    def stand_before(self, statement: Met, migration: Connection) -> None:
+        pooled = migration.connection
+        self.limit = _ask(pooled, "SHOW lock_timeout")
+        self.means_to_wait = self.limit == "0" or self.limit == self.usual and bool(CONCURRENT.search(statement.sql))
+        self.scope = "SESSION" if _status(pooled) == TransactionStatus.IDLE else "LOCAL"
+        if not self.means_to_wait:
+            _ask(pooled, f"SET {self.scope} lock_timeout = '{self.SHORT}'")
+        super().stand_before(statement, migration)
+
+    def passed(self, migration: Connection | None) -> None:
+        """Leave, and give the session its own ``lock_timeout`` again, unless the statement has set another one.
+
+        In a transaction that has failed nothing can be set; what was set for it alone goes with it.
+        """
+        self.leave()
+        if migration is None or _status(pooled := migration.connection) == TransactionStatus.INERROR:
+            return
+        if _ask(pooled, "SHOW lock_timeout") == self.SHORT:
+            _ask(pooled, f"SET {self.scope} lock_timeout = '{self.limit}'")
+
+    def is_time_to_go(self, seconds: float, without: int) -> bool:
+        return without == 2 or seconds > (self.LETS_THROUGH if self.means_to_wait else self.STAYS)
+
+
+def obstacle(url: URL, hindrance: Hindrance) -> Obstacle:
+    """The obstacle that a hindrance speaks of."""
+    return (EachOnce if hindrance.stays is None else Latecomer)(url, hindrance)
+
+
+def _key(statement: Met) -> tuple[str | None, str]:
+    return statement.where, shape(statement.sql)
 
 
 def _ask(pooled: Any, sql: str) -> str:
@@ -190,9 +247,5 @@ def _ask(pooled: Any, sql: str) -> str:
         cursor.close()
 
 
-def _is_in_transaction(pooled: Any) -> bool:
-    return int(pooled.driver_connection.info.transaction_status) != psycopg.pq.TransactionStatus.IDLE
-
-
-def _has_failed(pooled: Any) -> bool:
-    return int(pooled.driver_connection.info.transaction_status) == psycopg.pq.TransactionStatus.INERROR
+def _status(pooled: Any) -> int:
+    return int(pooled.driver_connection.info.transaction_status)

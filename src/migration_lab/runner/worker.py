@@ -21,7 +21,7 @@ from migration_xray.errors import AlembicError
 from migration_xray.watch import watching
 
 from .hindrance import Hindrance
-from .obstacle import Obstacle
+from .obstacle import obstacle
 
 
 class _Tail:
@@ -91,7 +91,7 @@ def _done(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def _hindered(hindrance: Hindrance | None) -> AbstractContextManager[object]:
-    return Obstacle(parse(os.environ["DATABASE_URL"]), hindrance) if hindrance else nullcontext()
+    return obstacle(parse(os.environ["DATABASE_URL"]), hindrance) if hindrance else nullcontext()
 
 
 def _revisions(project: Path, heads: list[str], base: str, printed: _Tail) -> list[dict[str, str]]:
