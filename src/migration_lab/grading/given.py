@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from difflib import SequenceMatcher
+from itertools import zip_longest
 
 from migration_lab.course import Answer, Exercise, given_files
 from migration_xray.words import listed
@@ -22,13 +22,13 @@ def edited(exercise: Exercise, answer: Answer) -> str | None:
             found.append(f"{name} is not as it was given{_where(was, now)}")
     if not found:
         return None
-    other = "Write what is to change in a revision of your own."
     if any("/versions/" in words for words in found):
-        other = f"A database that has applied a revision never runs it again. {other}"
+        why = "A database that has applied a revision never runs it again. Write what is to change in one of your own."
     else:
-        other = "The task leaves it as it is."
+        why = "The task leaves given files as they are."
+    them = "them" if len(found) > 1 else "it"
     reset = f"`%exercise {exercise.id} --reset` does that, and saves your own files first"
-    return f"{listed(found)}. Put it back: {reset}. {other}"
+    return f"{listed(found)}. Put {them} back: {reset}. {why}"
 
 
 def _lines(content: bytes) -> list[str]:
@@ -37,8 +37,7 @@ def _lines(content: bytes) -> list[str]:
 
 def _where(was: list[str], now: list[str]) -> str:
     """The first line that differs, by its number."""
-    for kind, start, _, line, end in SequenceMatcher(a=was, b=now, autojunk=False).get_opcodes():
-        if kind != "equal":
-            found = f": `{now[line].strip()}`" if line < end else f" without `{was[start].strip()}`"
-            return f" (line {line + 1}{found})"
-    return ""
+    number, before, after = next(
+        (number, *pair) for number, pair in enumerate(zip_longest(was, now), 1) if pair[0] != pair[1]
+    )
+    return f" (line {number}: `{after.strip()}`)" if after is not None else f" (without `{before.strip()}`)"

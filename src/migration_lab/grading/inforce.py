@@ -129,7 +129,7 @@ class Standing:
 def standing(session: psycopg.Connection) -> Standing:
     """Read it from the catalogs, in two queries."""
     with session.transaction(force_rollback=True):
-        session.execute("SET LOCAL search_path = public")
+        session.execute("SET LOCAL search_path = public; SET LOCAL jit = off")
         off = session.execute(OFF).fetchall()
         claims = session.execute(CLAIMS).fetchall()
     return Standing(dict(off), {key: (thing, broken, query) for key, thing, broken, query in claims})

@@ -88,20 +88,21 @@ def _rows_as_they_are(
         yield f"{_rows(len(new))} of {name} {_are(new)} new, or changed"
 
 
-def _same(was: str | None, now: str | None, type_was: str, type_now: str) -> bool:
+def _same(was: bytes | None, now: bytes | None, type_was: str, type_now: str) -> bool:
     """Whether two texts are the same value: equal, or read alike, such as 9.50 and 9.5000."""
     if was == now or type_was == type_now or was is None or now is None:
         return was == now
     return _reading(type_was)(was) == _reading(type_now)(now)
 
 
-def _reading(type_: str) -> Callable[[str | None], Any]:
+def _reading(type_: str) -> Callable[[bytes | None], Any]:
     """How a value of this type is compared with one of another type."""
 
-    def read(text: str | None) -> Any:
-        if text is None:
+    def read(value: bytes | None) -> Any:
+        if value is None:
             return None
-        if NUMBERS.intersection([type_.split("(")[0]]):
+        text = value.decode()
+        if type_.split("(")[0] in NUMBERS:
             return str(Decimal(text).normalize() + 0) if text[-1].isdigit() else text  # not NaN and Infinity
         if type_.startswith(("timestamp", "date")):
             return text.removesuffix("+00").removesuffix(" 00:00:00")
@@ -116,15 +117,19 @@ def _reading(type_: str) -> Callable[[str | None], Any]:
     return read
 
 
-def _shown(text: str | None, type_: str) -> str:
-    if text is None:
+def _shown(value: bytes | None, type_: str) -> str:
+    if value is None:
         return "NULL"
+    text = value.decode()
+    if type_ == "boolean":
+        return {"t": "true", "f": "false"}[text]
     short = shorten(text, 60, placeholder=" …") if len(text) > 60 else text
     return short if type_.split("(")[0] in NUMBERS else repr(short)
 
 
 def _instance(key: tuple[str, ...], values: Texts) -> str:
-    return f"for instance {listed(f'{column} {value}' for column, value in zip(key, values, strict=True))}"
+    texts = ("NULL" if value is None else value.decode() for value in values)
+    return f"for instance {listed(map(' '.join, zip(key, texts, strict=True)))}"
 
 
 def _part(some: list, every: Any) -> str:

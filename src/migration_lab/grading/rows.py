@@ -16,7 +16,7 @@ from migration_lab.pictures import Schema, Table
 # What a value's text depends on besides the value.
 SESSION = {"datestyle": "ISO", "intervalstyle": "postgres", "timezone": "UTC", "bytea_output": "hex"}
 
-Texts = tuple[str | None, ...]
+Texts = tuple[bytes | None, ...]
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,8 @@ class Content:
         result, names = self.cursor.pgresult, list(self.types)
         assert result is not None  # a SELECT has one
         places = [names.index(column) for column in columns]
-        return [
-            tuple([None if (value := result.get_value(row, place)) is None else value.decode() for place in places])
-            for row in range(result.ntuples)
-        ]
+        value = result.get_value
+        return list(zip(*([value(row, place) for row in range(result.ntuples)] for place in places), strict=True))
 
 
 class Rows(Mapping[str, list[dict[str, Any]]]):

@@ -202,7 +202,7 @@ def _old_keys(db: Graded, table: str) -> list[str]:
     content = db.before.content.get(table)
     if content is None or not content.has_key or not set(content.key) <= set(db.schema.tables[table].columns):
         return []
-    keys = [", ".join(map(str, key)) for key in content.texts(content.key)]
+    keys = [b", ".join(filter(None, key)).decode() for key in content.texts(content.key)]
     return keys[:: -(-len(keys) // ENOUGH)] if keys else []
 
 
