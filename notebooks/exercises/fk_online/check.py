@@ -1,6 +1,6 @@
 """fk_reviews_product_id, made and proved while both tables are written to, and an index on its column."""
 
-from migration_lab.grading import Graded, NotYet, ways_to_orphan
+from migration_lab.grading import Graded, NotYet, WrongRows, ways_to_orphan
 
 KEY = "fk_reviews_product_id"
 REVIEW = {"product_id": 7, "body": "Fine"}
@@ -9,9 +9,20 @@ TABLES = {"public.reviews", "public.products"}
 
 
 def check(db: Graded) -> None:
+    every_review_is_there(db)
     the_key_stands(db)
     the_child_is_indexed(db)
     nobody_waited_for_a_scan(db)
+
+
+def every_review_is_there(db: Graded) -> None:
+    now = {review for (review,) in db.rows("SELECT id FROM reviews")}
+    gone = [review for review in db.before["reviews"] if review["id"] not in now]
+    if gone:
+        raise WrongRows(
+            f"{len(gone)} reviews are gone, such as review {gone[0]['id']} of product {gone[0]['product_id']}. "
+            "Nothing was to be deleted."
+        )
 
 
 def the_key_stands(db: Graded) -> None:
