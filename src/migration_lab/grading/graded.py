@@ -35,6 +35,7 @@ from .scripts import mentions
 SECONDS = 30  # for each Alembic command of a grading, on a usual machine
 WRITER_STAYS = 2.0  # seconds, after somebody began to wait for them
 NEXT_WRITER_COMES = 1.0
+TOO_MANY_TRIES = 60
 
 
 class NotYet(Exception):
@@ -309,14 +310,23 @@ class Graded:
         """
         return Blocker(self.connect, statement, seconds, patient=True)
 
+    def always_locked(self, table: str) -> Hindrance:
+        """Transactions that read a table, for :meth:`alembic`: one after the other, for longer than a migration should try.
+
+        Every try times out soon, and no pause between two tries takes long.
+        """
+        return Hindrance([self._oid(table)], A_READERS, times=TOO_MANY_TRIES)
+
     def latecomer(self, table: str, seconds: float, after: str | None = None) -> Hindrance:
         """Somebody's transaction that reads a table, for :meth:`alembic`: it comes right before a statement that has to wait.
 
         It is open for so many seconds from then on. ``after`` names a revision, whose statements it lets pass.
         """
-        relation = self.value("SELECT %s::regclass::oid", table)
         passed = [Met(one.where, one.sql) for one in self.trace.statements if after and one.revision == after]
-        return Hindrance([relation], A_READERS, seconds, passed)
+        return Hindrance([self._oid(table)], A_READERS, seconds, met=passed)
+
+    def _oid(self, table: str) -> int:
+        return self.value("SELECT %s::regclass::oid", table)
 
     def upgrade_beside_writers(self, first: str, second: str) -> tuple[Trace, float]:
         """Run ``upgrade head`` while writers work, one of whom takes their time: what x-ray saw, and a wait in seconds.

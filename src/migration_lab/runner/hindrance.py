@@ -29,14 +29,16 @@ class Met:
 class Hindrance:
     """On which relations, by oid, somebody's transaction stands in the way of a command, and with which lock.
 
-    It comes right before a statement that asks for a stronger lock. Without ``stays`` it comes once before each of those, and
-    each times out soon. With it, it comes once, is there for so many seconds after the statement began to wait, and the
-    command's own ``lock_timeout`` counts. It passes over the statements that have ``met`` it; those of a command are added.
+    It comes right before a statement that asks for a stronger lock. Without ``stays`` it comes before each of those, so many
+    ``times``, and the statement times out soon. With it, it comes once, is there for so many seconds after the statement began
+    to wait, and the command's own ``lock_timeout`` counts. It passes over the statements that have ``met`` it before; those of
+    a command are added.
     """
 
     relations: list[int]
     mode: str = A_WRITERS
     stays: float | None = None
+    times: int = 1
     met: list[Met] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import re
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, SupportsIndex
@@ -33,8 +34,8 @@ LOCK_NOT_AVAILABLE = "55P03"
 HARMLESS = re.compile(
     r"\s*(SET|RESET|SHOW|BEGIN|START|COMMIT|END|ROLLBACK|ABORT|SAVEPOINT|RELEASE)\b[^;]*;?\s*$", re.IGNORECASE
 )
-# There may be thousands of these, and neither a reader nor a writer is in the way of their locks.
-ROWS = re.compile(r"\s*(INSERT|UPDATE|DELETE)\b", re.IGNORECASE)
+# Neither a reader nor a writer is in the way of their locks. There may be thousands of them, and a SELECT may ask for locks.
+ROWS = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE)\b", re.IGNORECASE)
 # It waits for writers, and nobody waits for it.
 CONCURRENT = re.compile(r"\bCONCURRENTLY\b", re.IGNORECASE)
 # A table that the migration has locked is passed over: what comes in the same transaction asks for no new lock on it.
@@ -60,7 +61,7 @@ class Obstacle:
 
     def __init__(self, url: URL, hindrance: Hindrance):
         self.url, self.hindrance = url, hindrance
-        self.met = {_key(one) for one in hindrance.met}
+        self.met = Counter({_key(one): hindrance.times for one in hindrance.met})
         self.statement: Met | None = None  # the one that it stands before
         self.done = threading.Event()
         self.looking: threading.Thread | None = None
@@ -88,7 +89,9 @@ class Obstacle:
     def before(self, migration: Connection, cursor: Any, sql: str, *_: Any) -> None:
         sender = origin(sys._getframe(1))
         statement = Met(sender.get("where"), sql)
-        if self.is_there() or sender.get("own") or _key(statement) in self.met or self.is_harmless(sql):
+        if self.is_there() or sender.get("own") or self.is_harmless(sql):
+            return
+        if self.met[_key(statement)] >= self.hindrance.times:
             return
         self.stand_before(statement, migration)
 
@@ -100,8 +103,8 @@ class Obstacle:
         if self.statement is None:
             return
         if sqlstate(context.original_exception) == LOCK_NOT_AVAILABLE:
-            self.statement.timed_out = True
             self.note(self.statement)
+            self.statement.timed_out = True
         self.passed(None if context.is_disconnect else context.connection)
 
     def stand_before(self, statement: Met, migration: Connection) -> None:
@@ -131,9 +134,9 @@ class Obstacle:
         self.do("ROLLBACK")
 
     def note(self, statement: Met) -> None:
-        """This statement has met it; it gets through the next time."""
-        if _key(statement) not in self.met:
-            self.met.add(_key(statement))
+        """This statement has met it."""
+        if not any(one is statement for one in self.hindrance.met):
+            self.met[_key(statement)] += 1
             self.hindrance.met.append(statement)
 
     def is_harmless(self, sql: str) -> bool:
@@ -170,7 +173,7 @@ class Latecomer(Obstacle):
     """Comes once, before the first statement that has to wait for it, and stays for the time that it is to."""
 
     def passed(self, migration: Connection | None) -> None:
-        if self.statement and _key(self.statement) in self.met:
+        if self.statement in self.hindrance.met:
             return  # it goes in its own time
         self.leave()
 
@@ -178,8 +181,8 @@ class Latecomer(Obstacle):
         return seconds > (self.hindrance.stays or 0)
 
 
-class EachOnce(Obstacle):
-    """Comes once before each statement that has to wait for it, and leaves as soon as that has timed out.
+class BeforeEach(Obstacle):
+    """Comes before each statement that has to wait for it, and leaves as soon as that has timed out.
 
     For that statement the migration's own ``lock_timeout`` is a short one. Where it has none, because it means to wait, it
     goes through: a session that says ``SET lock_timeout = 0``, and a build beside writers under the server's own setting.
@@ -230,7 +233,7 @@ class EachOnce(Obstacle):
 
 def obstacle(url: URL, hindrance: Hindrance) -> Obstacle:
     """The obstacle that a hindrance speaks of."""
-    return (EachOnce if hindrance.stays is None else Latecomer)(url, hindrance)
+    return (BeforeEach if hindrance.stays is None else Latecomer)(url, hindrance)
 
 
 def _key(statement: Met) -> tuple[str | None, str]:
