@@ -29,8 +29,8 @@ class Costs:
     """The figures of one command.
 
     ``exclusive_ms`` is how long a table was locked with ACCESS EXCLUSIVE; where a transaction locked several, the longest of
-    them counts. ``rows`` is how many rows statements inserted, updated or deleted. ``wal_bytes`` is what the whole server
-    wrote meanwhile. ``scanned`` names a table once for each time that it was read as a whole to verify a constraint;
+    them counts. ``rows`` is how many rows statements inserted, updated or deleted, triggers, functions and DO blocks
+    included. ``wal_bytes`` is what the whole server wrote meanwhile. ``scanned`` names a table once for each time that it was read as a whole to verify a constraint;
     ``rewrote`` tables and ``built`` indexes in the same way. ``revisions`` is how many revisions ran statements.
     """
 

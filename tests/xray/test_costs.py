@@ -55,6 +55,11 @@ def test_rows_are_those_that_were_written(stage):
     assert found.wal_bytes > 10_000
 
 
+def test_rows_that_a_do_block_writes_are_counted(stage):
+    """A backfill in a DO block was ranked as if it had written nothing."""
+    assert costs(stage.execute("DO $$ BEGIN UPDATE users SET name = '' WHERE id <= 300; END $$")).rows == 300
+
+
 def test_rows_that_sqlalchemy_sends_at_once_are_all_counted(stage):
     found = costs(
         stage.upgrade("""

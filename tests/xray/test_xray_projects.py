@@ -589,6 +589,8 @@ def test_other_versions_and_drivers(stage, request, packages, driver):
     ]
     scan, index, update = trace.statements
     assert (scan.scanned, index.built) == (["public.users"], ["public.ix"])
+    assert [(one.relation, one.read) for one in scan.touched] == [("public.users", 200_000)]
+    assert [one.did for one in trace.under("reads")] == ["scanned"]
     assert [one.held[0].mode for one in trace.transactions if one.held and one.held[0].relation == "public.users"][
         :2
     ] == [AX, SUX]

@@ -402,7 +402,7 @@ def stall(moment: Moment) -> str:
         return f"{moment.what} was built while no order could be written: {moment}."
     if moment.did == "scanned" and moment.what == ORDERS:
         return f"the server read every order to verify it, and {moment.blocks} waited for its end: {moment}."
-    return f"{moment}."
+    return f"{moment}. Let the transaction that takes the lock end before it comes to rows."
 
 
 # --- The way back -----------------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ SAME = "Your answer is the same as the solution."
 MEASURED = (
     "Measured just now, each on a new database. Times and WAL vary from run to run, so they are rounded: a difference "
     "counts only if one is at least twice the other, and 0.2 s or 1 MB more. WAL is what the whole server wrote meanwhile. "
-    "Rows that a trigger, a function or a DO block writes are not counted."
+    "Rows that triggers, functions and DO blocks write are counted too."
 )
 
 

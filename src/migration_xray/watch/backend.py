@@ -181,13 +181,18 @@ class Backend:
             self.messages.append(said)
 
     def _run(self, sql: str) -> list[Any]:
-        """The rows of a query of ours; the session does not prepare it."""
+        """The rows of a query of ours. psycopg would have the session prepare it when it comes for the fifth time."""
+        threshold = getattr(self.driver, "prepare_threshold", None)
+        if threshold is not None:
+            self.driver.prepare_threshold = None
         cursor = self.dbapi.cursor()
         try:
-            cursor.execute(sql, **({"prepare": False} if hasattr(self.driver, "prepare_threshold") else {}))
+            cursor.execute(sql)
             return list(cursor.fetchall()) if cursor.description else []
         finally:
             cursor.close()
+            if threshold is not None:
+                self.driver.prepare_threshold = threshold
 
     def _make_talk(self) -> bool:
         """Have the session say what it does. Returns whether it is outside of a transaction: its driver alone knows before."""

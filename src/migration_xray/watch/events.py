@@ -1,9 +1,10 @@
 """Watch what an Alembic command does to the server, statement by statement, from the server's own words and catalogs.
 
-Everything comes from three witnesses, none of them the SQL text: what PostgreSQL says at ``client_min_messages = debug1``,
-which the migration's own session is set to; ``pg_locks`` and ``pg_blocking_pids``, read from a second session; and
-``pg_relation_filenode`` before and after. Nothing but that one setting ever touches the migration's session, so it takes
-the locks that it would take anyway.
+Everything comes from four witnesses, none of them the SQL text: what PostgreSQL says at ``client_min_messages = debug1``,
+which the migration's own session is set to; ``pg_locks`` and ``pg_blocking_pids``, read from a second session;
+``pg_relation_filenode`` before and after; and the rows that PostgreSQL counts in the migration's session, which is asked for
+them after a statement. Nothing but that setting and that question ever reaches the migration's session. It takes the locks
+that it would take anyway, and a transaction has no snapshot earlier than its own first statement on a table.
 """
 
 from __future__ import annotations
