@@ -103,15 +103,20 @@ def verdicts(statement: Statement, locks: list[Lock], times: int) -> list[str]:
 def meanwhile(statement: Statement) -> list[str]:
     """What a statement did while a lock kept others from reading or writing, where nothing else says so.
 
-    The work that goes with its own lock, such as the scan of an ADD CONSTRAINT, is told already.
+    A statement's own lock is told with what it rewrote, scanned or built, so here only one that was held on the table before.
+    Where there is no row, nobody waited for it.
     """
     strong = [lock for lock in statement.under if "writes" in MODES[lock.mode].blocks]
-    told = []
     wrote = {one.relation for one in statement.touched if one.written}
+    read = {one.relation for one in statement.touched if one.read}
+    told = []
     for did, what, rows in work(statement):
-        if did == "read" and what in wrote:
+        if not rows or did == "read" and what in wrote:
             continue
-        locks = strong if did in ("wrote", "read") else [lock for lock in strong if lock not in statement.locks]
+        locks = strong
+        if did not in ("wrote", "read"):
+            table = read if did == "built" else {what}
+            locks = [lock for lock in strong if lock.relation in table and lock not in statement.locks]
         if locks:
             worst = min(locks, key=lambda lock: (-MODES[lock.mode].rank, lock.relation != what, lock.relation))
             held = f"{worst.mode} on {bare(worst.relation)}"
