@@ -174,6 +174,21 @@ def test_a_block_with_tries_of_its_own_gets_through(run):
     assert len(hindrance.met) == 1
 
 
+def test_a_block_that_looks_first_gets_through(run):
+    """It would look for ever."""
+    said, _ = run(f"""
+        block = '''DO $$ BEGIN
+            WHILE EXISTS (SELECT FROM pg_locks WHERE relation = 'things'::regclass AND pid <> pg_backend_pid()) LOOP
+                PERFORM pg_sleep(0.1);
+            END LOOP;
+            ALTER TABLE things ADD COLUMN more int;
+        END $$'''
+        {AUTOCOMMIT}
+            run(connection, block)
+        """)
+    assert said == "done"
+
+
 def test_what_comes_in_the_transaction_that_has_the_lock_is_not_stopped(run):
     said, hindrance = run(f"""
         for _ in range(2):

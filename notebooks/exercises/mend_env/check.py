@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from migration_lab.grading import AlembicError, Graded, NotYet, Trace, snapshot
 
-LOCKED = (3.0, 4.5)  # seconds after the migration has begun to wait
+LOCKED = (4.5, 6.0)  # seconds after the migration has begun to wait
 PATIENCE = 1.2
 GAVE_UP = "55P03"
 FIRST, SECOND = "0004_phone", "0005_city"

@@ -28,6 +28,7 @@ from migration_xray.watch import origin
 from .hindrance import AN_INDEXS, Hindrance, Met
 
 LOOKS = 0.010  # seconds between two looks at whether the migration waits
+UNMET = 3.0  # seconds before it leaves where nobody waits: a DO block may look for it, and begin when it is gone
 LOCK_NOT_AVAILABLE = "55P03"
 
 # It asks for no lock on a table.
@@ -147,14 +148,15 @@ class Obstacle:
 
     def look(self, statement: Met, pid: int) -> None:
         """Look whether the migration waits, and end the transaction when it is time."""
-        since, without = None, 0
+        came, since, without = time.monotonic(), None, 0
         while not self.done.wait(LOOKS):
             waits = self.do(f"SELECT WHERE pg_backend_pid() = ANY (pg_blocking_pids({pid}))")
             if waits and since is None:
                 since = time.monotonic()
                 self.note(statement)
             without = 0 if waits else without + 1
-            if since and self.is_time_to_go(time.monotonic() - since, without):
+            now = time.monotonic()
+            if self.is_time_to_go(now - since, without) if since else now > came + UNMET:
                 self.do("ROLLBACK")
                 return
 
