@@ -50,8 +50,8 @@ Exit status: 0 if all passed, 1 if one did not, 2 if one could not run for the l
 
 ABOUT_AUTHORS = """\
 lab author check reads an exercise's files and grades its starter, its solution, all right and wrong answers,
-and each mutant of the solution: the solution with one small mistake in it. A minute is usual, and a quarter of
-an hour for all exercises. docs/authoring.md says what each finding means.
+and each mutant of the solution: the solution with one small mistake in it. A minute is usual, and half an hour for
+all exercises. docs/authoring.md says what each finding means.
 
 Exit status: 0 if nothing is missing, 1 if something is, 2 if something could not be seen for the lab's or the
 server's reason."""
