@@ -6,7 +6,6 @@ from migration_lab.grading import Graded, NotYet, WrongRows, snapshot, ways_in
 
 GIVEN = "0004_status_check"
 WRITE = "UPDATE orders SET status = %s WHERE id = (SELECT max(id) FROM orders)"
-ORDER = {"user_id": 1, "status": "completed", "total": 9}
 # Puts the word back at once, and leaves a trace where it was taken.
 SLIPS_IN = """DO $$ BEGIN
     UPDATE orders SET status = 'lost' WHERE id = {order};
@@ -35,7 +34,8 @@ def check(db: Graded) -> None:
     for word in ("Complete", "completely", "complete ", "completed ", " completed", "completedly", ""):
         if not db.refusal(WRITE, word):
             raise NotYet(f"orders takes the status {word!r}: the check lets in more than the five words.")
-    if ways := ways_in(db, "orders", {"status": "lost"}, ORDER):
+    order = {"user_id": db.before["users"][-1]["id"], "status": "completed", "total": 9}
+    if ways := ways_in(db, "orders", {"status": "lost"}, order):
         raise NotYet(f"the status 'lost' gets in by {ways}: the check holds some of the orders, and not all.")
     unproven = [check for check in checks(db) if not check.validated]
     if unproven:

@@ -3,7 +3,6 @@
 from migration_lab.grading import Graded, NotYet, WrongRows, ways_to_orphan
 
 KEY = "fk_reviews_product_id"
-REVIEW = {"product_id": 7, "body": "Fine"}
 PRODUCT = {"name": "Teapot", "price": "24.90"}
 TABLES = {"public.reviews", "public.products"}
 
@@ -42,7 +41,8 @@ def the_key_stands(db: Graded) -> None:
             f"product {product} was deleted, and its reviews went with it or lost it. "
             "A product that has reviews should stay: look at what the key does ON DELETE."
         )
-    if ways := ways_to_orphan(db, "reviews", "product_id", "products", REVIEW, PRODUCT):
+    review = {"product_id": product, "body": "Fine"}
+    if ways := ways_to_orphan(db, "reviews", "product_id", "products", review, PRODUCT):
         raise NotYet(f"a review of a product that is not there gets in by {ways}, although {KEY} stands in the table.")
 
 

@@ -6,8 +6,6 @@ from migration_lab.grading import Graded, NotYet, Table, ways_in, ways_to_orphan
 
 PARENTS = {"order_id": ("orders", "CASCADE"), "product_id": ("products", "RESTRICT")}
 COLUMNS = ("order_id", "product_id", "quantity", "unit_price")
-GOOD = {"order_id": 7, "product_id": 7, "quantity": 1, "unit_price": "9.99"}
-ROWS = {"orders": {"user_id": 7, "total": "9.99"}, "products": {"name": "Teapot", "price": "9.99"}}
 ITEM = "INSERT INTO order_items (order_id, product_id, quantity, unit_price) VALUES {}"
 OLD_CODE = "INSERT INTO orders (user_id, total) SELECT max(id), 9.99 FROM users"
 NEW_CODE = (
@@ -52,6 +50,16 @@ def beside_a_slow_writer(db: Graded, kept: str, other: str) -> None:
 def last(db: Graded, table: str) -> list[int]:
     """The ids of the last two rows that were in a table before the upgrade."""
     return [row["id"] for row in db.before[table][-2:]]
+
+
+def good_item(db: Graded) -> dict:
+    """An item as the application writes it."""
+    return {
+        "order_id": last(db, "orders")[0],
+        "product_id": last(db, "products")[0],
+        "quantity": 1,
+        "unit_price": "9.99",
+    }
 
 
 def key_has_its_name(items: Table) -> None:
@@ -114,19 +122,20 @@ def refuses_what_it_should(db: Graded) -> None:
             )
     if db.refusal(ITEM.format(f"({order}, {product}, 1, -9.99)")) is None:
         raise NotYet("a price of -9.99 was taken. A check on the table keeps the sums honest, whoever writes.")
-    good = {"order_id": order, "product_id": product, "quantity": 1, "unit_price": 1}
+    good = good_item(db)
     for column in COLUMNS:
         values = ", ".join("NULL" if column == one else str(good[one]) for one in COLUMNS)
         if db.refusal(ITEM.format(f"({values})")) is None:
             raise NotYet(f"an item without {column} was taken: order_items.{column} allows NULL.")
     if db.refusal(ITEM.format(f"({order}, {product}, 1, 9.99), ({order}, {product}, 2, 9.99)")) is None:
         raise NotYet("a product was taken twice in one order: nothing keeps (order_id, product_id) unique.")
-    if db.refusal(f"{ITEM.format('(7, 7, 1, 9.99), (7, 8, 1, 9.99)')}; UPDATE order_items SET product_id = 7") is None:
+    two = ITEM.format(f"({order}, {product}, 1, 9.99), ({order}, {last(db, 'products')[1]}, 1, 9.99)")
+    if db.refusal(f"{two}; UPDATE order_items SET product_id = {product}") is None:
         raise NotYet(
             "an UPDATE put a product twice into one order: the rule is about every write, not an INSERT alone."
         )
     for bad in ({"quantity": 0}, {"unit_price": "-0.01"}):
-        if ways := ways_in(db, "order_items", bad, GOOD):
+        if ways := ways_in(db, "order_items", bad, good):
             [(column, value)] = bad.items()
             raise NotYet(
                 f"a {column} of {value} gets in by {ways}. A check on the table holds every write to the rule."
@@ -136,8 +145,12 @@ def refuses_what_it_should(db: Graded) -> None:
 def follows_its_parents(db: Graded, items: Table) -> None:
     order, product = last(db, "orders")[0], last(db, "products")[0]
     item = ITEM.format(f"({order}, {product}, 1, 9.99)")
+    parents = {
+        "orders": {"user_id": last(db, "users")[0], "total": "9.99"},
+        "products": {"name": "Teapot", "price": "9.99"},
+    }
     for column, (parent, _) in PARENTS.items():
-        if ways := ways_to_orphan(db, "order_items", column, parent, GOOD, ROWS[parent]):
+        if ways := ways_to_orphan(db, "order_items", column, parent, good_item(db), parents[parent]):
             raise NotYet(
                 f"an item can be of a row of {parent} that is not there, by {ways}. A foreign key leaves no way."
             )

@@ -3,7 +3,6 @@
 from migration_lab.grading import AlembicError, Graded, NotYet, WrongRows, ways_to_orphan
 
 KEY, ASIDE = "fk_reviews_user_id", "reviews_of_nobody"
-REVIEW = {"user_id": 7, "body": "Fine"}
 USER = {"name": "Una", "email": "una@example.com"}
 
 
@@ -103,7 +102,8 @@ def key_is_proved(db: Graded) -> None:
             f"{KEY} is NOT VALID (pg_constraint.convalidated is false), and nothing is left to stop VALIDATE. "
             "Until then neither people nor the planner may rely on it."
         )
-    if ways := ways_to_orphan(db, "reviews", "user_id", "users", REVIEW, USER):
+    review = {"user_id": db.before["users"][-1]["id"], "body": "Fine"}
+    if ways := ways_to_orphan(db, "reviews", "user_id", "users", review, USER):
         raise NotYet(f"a review by a user who is not there gets in by {ways}, although {KEY} stands in the table.")
 
 

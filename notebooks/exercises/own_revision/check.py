@@ -76,8 +76,9 @@ def check_is_there(db: Graded) -> None:
             raise NotYet(f"{says} was taken. The check in models.py says what a sku is.")
     if refused := db.refusal(ITEM.format("repeat('ä', 20)", "'x'")):
         raise NotYet(f"skus of 20 characters and of one were refused: {refused.diag.message_primary}.")
+    user = db.before["users"][-1]["id"]
     for sku in ("", "x" * 21):
-        if ways := ways_in(db, "example_items", {"sku": sku}, {"user_id": 1, "name": "a pen", "sku": "S1"}):
+        if ways := ways_in(db, "example_items", {"sku": sku}, {"user_id": user, "name": "a pen", "sku": "S1"}):
             raise NotYet(f"a sku of {len(sku)} characters gets in by {ways}. The check in models.py holds every item.")
 
 

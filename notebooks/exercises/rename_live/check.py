@@ -41,7 +41,9 @@ def check(db: Graded) -> None:
     old_code(db)
     new_code(db)
     for name, other in (("total", "amount"), ("amount", "total")):
-        if ways := ways_past(db, "orders", {name: 77}, {"user_id": 1, name: 9}, f"{other} = 77"):
+        if ways := ways_past(
+            db, "orders", {name: 77}, {"user_id": db.before["users"][-1]["id"], name: 9}, f"{other} = 77"
+        ):
             raise NotYet(f"{other} does not follow a {name} that is written by {ways}: the two names have two numbers.")
     if any("public.orders" in statement.rewrote for statement in db.trace.statements):
         raise NotYet("the table was rewritten, with readers and writers shut out meanwhile. A nullable column is free.")

@@ -4,7 +4,6 @@ from migration_lab.grading import Graded, NotYet, WrongRows, ways_in, ways_to_or
 
 COLUMNS = {"product_id": "integer", "tag": "character varying(50)"}
 TABLE = "SELECT product_id, tag FROM product_tags"
-PAIR = {"product_id": 10, "tag": "kitchen"}  # product 10 has no tag
 PRODUCT = {"name": "Teapot", "price": "24.90"}
 
 
@@ -80,11 +79,13 @@ def rules(db: Graded) -> None:
             f"product {without} can't get a tag that others have: {refused.diag.message_primary}. "
             "The pair is unique, not its halves."
         )
-    if ways := ways_in(db, "product_tags", {"product_id": 1}, PAIR):
+    pair = {"product_id": without, "tag": "kitchen"}
+    tagged = next(product["id"] for product in reversed(db.before["products"]) if "kitchen" in (product["tags"] or []))
+    if ways := ways_in(db, "product_tags", {"product_id": tagged}, pair):
         raise NotYet(
-            f"product 1 gets the tag kitchen twice by {ways}. A key keeps each pair single, however it is written."
+            f"product {tagged} gets the tag kitchen twice by {ways}. A key keeps each pair single, however it is written."
         )
-    if ways := ways_to_orphan(db, "product_tags", "product_id", "products", PAIR, PRODUCT):
+    if ways := ways_to_orphan(db, "product_tags", "product_id", "products", pair, PRODUCT):
         raise NotYet(
             f"a tag stands without its product after {ways}. A foreign key from product_id to products leaves no way."
         )

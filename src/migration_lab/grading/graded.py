@@ -18,7 +18,7 @@ from migration_lab.learner import versions_seen
 from migration_lab.pictures import Schema, diff, snapshot
 from migration_lab.runner import A_READERS, Hindrance, Met, Revision, Runner, Stopped
 from migration_lab.server import Server, environment
-from migration_xray.errors import AlembicError, UserError
+from migration_xray.errors import AlembicError, UserError, sqlstate
 from migration_xray.trace import Trace
 from migration_xray.words import listed
 
@@ -33,6 +33,8 @@ from .rows import Rows
 from .scripts import mentions
 
 SECONDS = 30  # for each Alembic command of a grading, on a usual machine
+# Data exceptions and violated constraints: https://www.postgresql.org/docs/18/errcodes-appendix.html
+DATA = ("22", "23")
 WRITER_STAYS = 2.0  # seconds, after somebody began to wait for them
 NEXT_WRITER_COMES = 1.0
 TOO_MANY_TRIES = 60
@@ -78,6 +80,7 @@ class Graded:
         self.beside: list[str] = []  # the statements of transactions that are open beside a command
         self.given: dict[str, bytes] = {}
         self.command = ""
+        self.met_a_row = False  # whether the last command failed at the values of a row
 
     def begin(self, exercise: Exercise) -> None:
         """Look at what is there where the answer's own revisions begin."""
@@ -102,7 +105,7 @@ class Graded:
         Raises AlembicError, with its ``trace``, where the command fails, and UserError where the server is the cause.
         Raises NotYet where the command has changed what is not the database's: files of the project, or the whole server.
         """
-        self.command = " ".join(("alembic", *arguments))
+        self.command, self.met_a_row = " ".join(("alembic", *arguments)), False
         self.watch.begin(self.command, self.seconds)
         self.say(self.command)
         variables = environment(self.running.database_url(self.database)) | {"PYTHONDONTWRITEBYTECODE": "1"}
@@ -111,6 +114,7 @@ class Graded:
             trace = self.runner.alembic(arguments, project or self.project, variables, self.seconds, hindrance)
         except (AlembicError, Stopped) as error:  # here, because checks take an AlembicError for the answer's
             self.in_the_way = self.beside[-1] if self.beside else None
+            self.met_a_row = (sqlstate(error) or "").startswith(DATA)
             self.watch.examine(error)
             self._look_around(files)
             raise

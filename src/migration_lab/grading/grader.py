@@ -36,7 +36,7 @@ from .roundtrip import round_trip
 from .scratch import scratch
 from .scripts import overlooked
 from .secondtry import reached, second_try
-from .unseen import OTHER_ROWS, met_a_row, prepare
+from .unseen import OTHER_ROWS, prepare, whose_rows
 
 
 def silently(step: str) -> None:
@@ -121,7 +121,8 @@ def _graded(
         try:
             said = _checked(exercise, checks, graded, stem)
         except NotYet as found:
-            return Grade(exercise, Outcome.NOT_YET, f"{found}{below(overlooked(project, set(graded.given)))}")
+            more = below(whose_rows(graded, str(found))) + below(overlooked(project, set(graded.given)))
+            return Grade(exercise, Outcome.NOT_YET, f"{found}{more}")
         except Exhausted as found:
             return Grade(exercise, Outcome.NOT_YET, str(found))
         except AlembicError as error:
@@ -185,8 +186,8 @@ def _failed(exercise: Exercise, checks: ModuleType, graded: Graded, error: Alemb
     """
     own = getattr(checks, "explain", None) if graded.schema is graded.start else None
     meaning = (own and own(error)) or explanation(error, graded)
-    rows = OTHER_ROWS if met_a_row(error) else None
-    said = f"`{graded.command}` failed.\n{quoted(error)}{below(meaning)}{below(rows)}"
+    said = f"`{graded.command}` failed.\n{quoted(error)}{below(meaning)}"
+    said += below(whose_rows(graded, said))
     if graded.command.startswith("alembic downgrade"):
         return Grade(exercise, Outcome.NOT_YET, f"the upgrade ran, but {said}")
     return Grade(exercise, Outcome.COULD_NOT_RUN, said)

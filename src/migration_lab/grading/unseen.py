@@ -60,10 +60,6 @@ def prepare(graded: Graded, exercise: Exercise) -> None:
         raise UserError(f"The exercise's own revisions or rows could not be applied: {error}") from None
 
 
-def met_a_row(error: AlembicError) -> bool:
-    """Whether a command failed at the values of a row, which the error shows.
-
-    https://www.postgresql.org/docs/18/errcodes-appendix.html (classes 22 and 23)
-    """
-    code = error.sqlstate or ""
-    return code.startswith("22") or (code.startswith("23") and "DETAIL" in error.sentence)
+def whose_rows(graded: Graded, said: str) -> str | None:
+    """What to add to a message where a command failed at the values of a row; None where it says so already."""
+    return OTHER_ROWS if graded.met_a_row and OTHER_ROWS not in said else None
