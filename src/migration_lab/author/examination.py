@@ -25,8 +25,9 @@ from .survivors import judged
 RIGHT, WRONG, WORDS = 2, 3, 50  # the least that an exercise has: of right/ and wrong/, and of its explanation
 SECONDS = 1.2  # a grading, with two at once, on two processors: 0.6 of most exercises, and several of the last ones
 NEEDED = {"exercise.toml", "check.py", "starter", "solution"}
-KEYS = {"title", "hints", "explanation", "start", "project", "round_trip", "right_over_solution", "wrong_over_solution"}
-TABLES = {"right", "wrong", "equivalent"}
+KEYS = {"title", "hints", "explanation", "start", "project", "round_trip", "second_try", "not_in_force"}
+KEYS |= {"right_over_solution", "wrong_over_solution"}
+TABLES = {"right", "wrong", "equivalent", "rows"}
 
 
 @dataclass(frozen=True)
