@@ -130,6 +130,12 @@ class Statement:
     unseen: bool = False
     error: Failure | None = None
 
+    @property
+    def in_short(self) -> str:
+        """Its SQL on one line, without the end if that is long."""
+        line = " ".join(self.sql.split())
+        return line if len(line) <= 160 else line[:158] + " …"
+
 
 @dataclass
 class Transaction:
@@ -176,12 +182,12 @@ class Moment:
     @property
     def under(self) -> str:
         """The lock, and which earlier statement had taken it, in words."""
-        taker = "it took itself" if self.taken_by is self.statement else f"`{in_short(self.taken_by.sql)}` had taken"
+        taker = "it took itself" if self.taken_by is self.statement else f"`{self.taken_by.in_short}` had taken"
         return f"{self.mode} on {bare(self.relation)}, which {taker}"
 
     def __str__(self) -> str:
         done = in_words(self.did, self.what, self.rows)
-        return f"`{in_short(self.statement.sql)}` {done} under {self.under}, and blocked {self.blocks} meanwhile"
+        return f"`{self.statement.in_short}` {done} under {self.under}, and blocked {self.blocks} meanwhile"
 
 
 @dataclass
@@ -242,6 +248,11 @@ class Trace:
             for moment in self.moments()
             if blocking in moment.blocks and (on is None or moment.relation == qualified(on))
         ]
+
+    def taken_by(self, held: Held) -> Statement:
+        """The statement that was the first to take a lock."""
+        lock = Lock(held.relation, held.mode)
+        return next(one for transaction in self.transactions for one in transaction.statements if lock in one.locks)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dicts and lists, ready for JSON, as ``trace.schema.json`` describes them."""
@@ -322,12 +333,6 @@ def _taker(transaction: Transaction, statement: Statement, lock: Lock) -> Statem
 
 def qualified(relation: str) -> str:
     return relation if "." in relation else f"public.{relation}"
-
-
-def in_short(sql: str) -> str:
-    """A statement on one line, without its end if it is long."""
-    line = " ".join(sql.split())
-    return line if len(line) <= 160 else line[:158] + " …"
 
 
 def shape(sql: str) -> str:

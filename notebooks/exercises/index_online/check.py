@@ -4,7 +4,7 @@ from contextlib import suppress
 
 import psycopg
 
-from migration_lab.grading import AlembicError, Graded, NotYet, snapshot
+from migration_lab.grading import AlembicError, Graded, NotYet, Trace, snapshot
 
 INDEX = "ix_orders_created_at"
 
@@ -19,15 +19,24 @@ def check(db: Graded) -> None:
         raise NotYet(
             f"a plain index on created_at was asked for, of every order and in its order, and this is another: {index.definition}."
         )
-    worst = db.trace.strongest("orders")
-    if worst and worst.blocks in ("writes", "reads and writes"):
-        raise NotYet(f"x-ray saw {worst.mode} on orders, which blocks {worst.blocks}: {why(db)}.")
+    if taken := strong_lock(db.trace):
+        taker = db.trace.taken_by(db.trace.strongest("orders"))
+        why = f": {why_built(db)}" if taker.built else ". Nothing that was asked for needs that"
+        raise NotYet(f"x-ray saw that {taken}{why}.")
     db.alembic("downgrade", db.start_revision)
     waited = beside_a_slow_buyer(db)
     if waited > 1:
-        raise NotYet(f"an order that came in while the index was built waited {waited:.1f} s: {why(db)}.")
+        raise NotYet(f"an order that came in while your migration ran waited {waited:.1f} s: {why_built(db)}.")
     finds_a_broken_one(db)
     steps_out_of_the_way(db)
+
+
+def strong_lock(trace: Trace) -> str | None:
+    """Which statement took a lock on orders that stops writers, and which lock, in words; None where none did."""
+    worst = trace.strongest("orders")
+    if worst is None or "writes" not in worst.blocks:
+        return None
+    return f"`{trace.taken_by(worst).in_short}` took {worst.mode} on orders, which blocks {worst.blocks}"
 
 
 def finds_a_broken_one(db: Graded) -> None:
@@ -41,11 +50,10 @@ def finds_a_broken_one(db: Graded) -> None:
             builder.execute(f"CREATE INDEX CONCURRENTLY {INDEX} ON orders (created_at)")
         buyer.execute("ROLLBACK")
     try:
-        worst = db.alembic("upgrade", "head").strongest("orders")
-        if worst and worst.blocks in ("writes", "reads and writes"):
+        if taken := strong_lock(db.alembic("upgrade", "head")):
             raise NotYet(
-                f"{INDEX} was there, INVALID, from an earlier try; on its way past that your migration took {worst.mode} on orders, which "
-                f"blocks {worst.blocks}. DROP INDEX CONCURRENTLY, or REINDEX INDEX CONCURRENTLY, in the autocommit_block."
+                f"{INDEX} was there, INVALID, from an earlier try; on its way past that {taken}. "
+                "DROP INDEX CONCURRENTLY, or REINDEX INDEX CONCURRENTLY, in the autocommit_block."
             )
     except AlembicError:
         db.session.execute(f"DROP INDEX {INDEX}")  # it said so, which is right
@@ -58,16 +66,15 @@ def finds_a_broken_one(db: Graded) -> None:
 
 
 def steps_out_of_the_way(db: Graded) -> None:
-    worst = db.alembic("downgrade", db.start_revision).strongest("orders")
-    if worst and worst.blocks == "reads and writes":
+    if taken := strong_lock(db.alembic("downgrade", db.start_revision)):
         raise NotYet(
-            f"the downgrade took {worst.mode} on orders, and stops reads and writes while it waits for it. "
+            f"in the downgrade {taken}, also while it waits for its turn. "
             "Drop the index as it was built: concurrently, in an autocommit_block."
         )
     db.alembic("upgrade", "head")
 
 
-def why(db: Graded) -> str:
+def why_built(db: Graded) -> str:
     if any(transaction.autocommit for transaction in db.trace.transactions):
         return "leaving the transaction is half of it, say `postgresql_concurrently=True` too"
     return "a plain index keeps every order out until it is built"

@@ -19,7 +19,10 @@ def check(db: Graded) -> None:
     first_ones_alone_are_there(db)
     held = worst_after_the_accident(db)
     if held:
-        raise NotYet(f"x-ray saw {held.mode} on users, which blocks {held.blocks}: people could not sign up meanwhile.")
+        taker = db.trace.taken_by(held).in_short
+        raise NotYet(
+            f"x-ray saw that `{taker}` took {held.mode} on users, which blocks {held.blocks}: people could not sign up meanwhile."
+        )
 
 
 def first_ones_alone_are_there(db: Graded) -> None:

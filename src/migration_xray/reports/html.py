@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from migration_xray.markup import sign, table
-from migration_xray.trace import Lock, Statement, Trace, in_short
+from migration_xray.trace import Lock, Statement, Trace
 from migration_xray.words import megabytes, milliseconds
 
 from .content import (
@@ -52,7 +52,7 @@ def _heading(level: int, words: str) -> str:
 
 
 def _row(statement: Statement, locks: list[Lock], times: int) -> list[str]:
-    code = f'<code style="white-space: pre-wrap; overflow-wrap: anywhere">{escape(in_short(statement.sql))}</code>'
+    code = f'<code style="white-space: pre-wrap; overflow-wrap: anywhere">{escape(statement.in_short)}</code>'
     rows = rows_of(statement)
     counted = "" if rows is None else f"{rows:,}"
     numbers = (milliseconds(statement.ms), counted, megabytes(statement.wal_bytes))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from migration_xray.trace import Trace, in_short
+from migration_xray.trace import Trace
 
 from .content import (
     SIGNS,
@@ -30,6 +30,6 @@ def as_text(trace: Trace) -> str:
         ]
         lines += [f"  {waits}" for waits in other_waits(transaction)]
         for statement, locks, times in shown(transaction):
-            lines.append(f"  {in_short(statement.sql)}")
+            lines.append(f"  {statement.in_short}")
             lines += [f"      {note}" for note in [*verdicts(statement, locks, times), figures(statement)]]
     return "\n".join(lines)
