@@ -32,6 +32,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, Pool
 
 from migration_xray.errors import AlembicError, UserError, sqlstate
 
+LONGEST, LONGEST_LINE = 4_000, 300  # letters of an error, and of a line of code, that are shown: they may have millions
 INSTALLED = re.compile(rf"[\\/](site|dist)-packages[\\/]|^{re.escape(sysconfig.get_path('stdlib'))}")
 
 
@@ -224,7 +225,12 @@ def explained(error: BaseException, project: Path) -> AlembicError:
     """What ended a command, in a sentence with the project's line that caused it."""
     where, source = _line_at_fault(error, project)
     original = error.orig if isinstance(error, DBAPIError) and error.orig else error
-    return AlembicError(_shown(sentence(original), _paths_in(project)), where, source, sqlstate(original))
+    said = _shown(_cut(sentence(original), LONGEST), _paths_in(project))
+    return AlembicError(said, where, source and _cut(source, LONGEST_LINE), sqlstate(original))
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[:length]} …"
 
 
 def sentence(error: BaseException) -> str:

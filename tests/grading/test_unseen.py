@@ -12,7 +12,6 @@ from itertools import pairwise
 import pytest
 
 from migration_lab.course.manifest import exercises, find_exercise
-from migration_lab.files import content_digest
 from migration_lab.grading import batch
 from migration_lab.grading.unseen import OTHER_ROWS, STARTS, start_of
 from migration_lab.learner.grade import Outcome

@@ -115,13 +115,4 @@ def written_again(db: Graded) -> int:
     return db.rows_written("orders", before)
 
 
-def explain(error: AlembicError) -> str | None:
-    if error.sqlstate == "55P03":
-        return (
-            "Somebody holds rows that your migration waits for. If it opened a session of its own, that somebody is Alembic's open "
-            "transaction: leave it first, by autocommit_block()."
-        )
-    return None
-
-
 PASSED = "every finished order is completed, in transactions that are soon over, and a second run finds nothing to do."

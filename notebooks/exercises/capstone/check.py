@@ -41,10 +41,10 @@ ENTANGLED = (
     " fill in transactions of their own."
 )
 HALF_BUILT = (
-    " Did a first try give up waiting for a writer, and leave an INVALID index of this name? Building one beside writers"
-    " must be allowed to wait: no lock_timeout for it."
+    " An index of orders is INVALID, which a try that gave up has left. Building one beside writers must be allowed to wait:"
+    " no lock_timeout for it."
 )
-WHY = {GAVE_UP: ENTANGLED, DEADLOCK: ENTANGLED, IS_THERE: HALF_BUILT}
+INVALID = "SELECT count(*) FROM pg_index WHERE indrelid = 'orders'::regclass AND NOT indisvalid"
 
 
 class Page:
@@ -84,7 +84,7 @@ def check(db: Graded) -> str:
         way_back(db, page, tuesday[-1])
     except AlembicError as error:
         part = BACK if "downgrade" in error.trace.command else STALLS
-        why = WHY.get(error.sqlstate, "")
+        why = why_it_failed(db, error)
         page.add(
             part,
             False,
@@ -93,6 +93,15 @@ def check(db: Graded) -> str:
     if not all(map(page.holds, page.parts)):
         raise NotYet(str(page))
     return str(page)
+
+
+def why_it_failed(db: Graded, error: AlembicError) -> str:
+    if error.sqlstate in (GAVE_UP, DEADLOCK):
+        return ENTANGLED
+    if error.sqlstate == IS_THERE and db.value(INVALID):
+        return HALF_BUILT
+    meaning = db.meaning(error)
+    return f" {meaning}" if meaning else ""
 
 
 def releases(db: Graded) -> tuple[list[str], str]:
@@ -242,6 +251,9 @@ def back_to_monday(db: Graded, page: Page) -> None:
         page.add(
             BACK, False, "`alembic downgrade` ran, and orders has no total after it: old code can't run on Friday."
         )
+        raise NotYet(str(page))
+    if left := db.not_back_at(GIVEN):
+        page.add(BACK, False, f"`alembic downgrade {GIVEN}` ran, and does not lead back to it: {left[0]}.")
         raise NotYet(str(page))
     found = dict(db.rows("SELECT id, total FROM orders"))
     lost = [order for order, total in totals_before(db).items() if found.get(order) != total]

@@ -34,7 +34,9 @@ def down_again(db: Graded) -> None:
     try:
         db.alembic("downgrade", EXPANDED)
     except AlembicError as error:
-        raise NotYet(f"with what new code wrote meanwhile, the downgrade failed: {error.sentence}.") from None
+        raise NotYet(
+            f"new code had signed somebody up and changed a name, and then the downgrade failed: {error.sentence}."
+        ) from None
     if not db.rows(
         "SELECT 1 FROM pg_attribute WHERE attrelid = 'users'::regclass AND attname = 'name' AND NOT attisdropped"
     ):

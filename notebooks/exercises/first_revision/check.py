@@ -38,12 +38,4 @@ def check(db: Graded) -> None:
         )
 
 
-def explain(error) -> str | None:
-    if error.sqlstate == "22001":
-        return "The revision id has more than 32 characters, and alembic_version.version_num holds 32. Choose a shorter one."
-    if "KeyError" in error.sentence or "is not present" in error.sentence or "find" in error.sentence.lower():
-        return "down_revision names a revision that is in no file. The first revision of all follows nothing: None."
-    return None
-
-
 PASSED = "one revision, found by Alembic, with a title that `history` prints and a way back."

@@ -51,7 +51,7 @@ def updates(db: Graded, column, name: str, value: str, order: int) -> None:
     rows, after, fresh = after_update(db, f"SET {name} = {value}", name, order)
     if not rows:
         raise NotYet(
-            "the UPDATE touched no row: the trigger's function returned NULL, which means: leave this row out. RETURN NEW."
+            "the UPDATE touched no row. A BEFORE trigger whose function returns NULL leaves the row out: RETURN NEW."
         )
     if before == after:
         raise NotYet(

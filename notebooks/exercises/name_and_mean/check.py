@@ -15,10 +15,10 @@ def check(db: Graded) -> None:
     taken("-1", db, "A negative price is not positive.")
     taken("NaN", db, "PostgreSQL puts NaN above every number, so that `price > 0` is true of it: keep it out by name.")
     for price in ("0.01", "99999999.99"):
-        if db.refusal(INSERT, price):
+        if refused := db.refusal(INSERT, price):
             raise NotYet(
-                f"a price of {price} is refused, though it is above zero: {constraint.definition}. "
-                "A check that keeps out good rows stops somebody's work."
+                f"a price of {price} is refused, though it is above zero: {refused.diag.message_primary}. "
+                "What keeps out good rows stops somebody's work."
             )
     if not constraint.validated:
         raise NotYet(

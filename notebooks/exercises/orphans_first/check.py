@@ -124,7 +124,7 @@ def way_back(db: Graded) -> None:
 
 
 def explain(error) -> str | None:
-    if error.sqlstate == "23503":
+    if error.sqlstate == "23503" and '"reviews"' in error.sentence:
         return (
             f"So some reviews refer to users who are not there. Deal with those rows first, then {KEY} can be proved."
         )

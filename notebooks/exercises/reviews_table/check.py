@@ -45,8 +45,9 @@ def check(db: Graded) -> None:
     if not key or key[0].columns != ("id",):
         raise NotYet("reviews.id is not the primary key.")
     if key[0].name != "pk_reviews":
+        whose = ", PostgreSQL's choice," if key[0].name == "reviews_pkey" else ""
         raise NotYet(
-            f"the primary key is called {key[0].name}, PostgreSQL's choice, and not pk_reviews. "
+            f"the primary key is called {key[0].name}{whose} and not pk_reviews. "
             "A later migration has to name what it changes: give it the project's name."
         )
     defaults(db)
@@ -63,9 +64,10 @@ def defaults(db: Graded) -> None:
     """Insert as someone would who knows nothing of the application's Python."""
     refused = db.refusal(INSERT)
     if refused:
+        why = "A default= in Python exists for SQLAlchemy alone; server_default is the database's own."
         raise NotYet(
             f"an INSERT by psql that leaves out helpful, published and id failed: {refused.diag.message_primary}. "
-            "A default= in Python exists for SQLAlchemy alone; server_default is the database's own."
+            f"{why if refused.sqlstate == '23502' else ''}".strip()
         )
     helpful, published, body, _ = db.rows(INSERT)[0]
     if (helpful, published, body) != (0, False, None):

@@ -26,8 +26,9 @@ def check(db: Graded) -> None:
     for user in closed:
         if refused := db.refusal(OPEN.format(user["id"])):
             raise WrongRows(
-                f"user {user['id']} can't come back: {refused.diag.message_primary}. The account of that email is closed, "
-                "and a closed account should not be in the way of a new one."
+                f"user {user['id']} can't come back: {refused.diag.message_primary}."
+                + " The account of that email is closed, and a closed account should not be in the way of a new one."
+                * is_a_double(refused)
             )
     comes_and_goes(db, index, closed[-1], still_open[-1]["id"])
     taken = still_open[0]["email"]
@@ -49,8 +50,8 @@ def comes_and_goes(db: Graded, index, closed: dict, still_open: int) -> None:
     again = CLOSE.format(f"'{closed['deleted_at']}'", "(SELECT max(id) FROM users)")
     if refused := db.refusal(f"{comes}; {again}"):
         raise NotYet(
-            f"who came back can't be closed a second time: {refused.diag.message_primary}. "
-            "Of closed accounts an email may have any number: the rule is not about them."
+            f"who came back can't be closed a second time: {refused.diag.message_primary}."
+            + " Of closed accounts an email may have any number: the rule is not about them." * is_a_double(refused)
         )
     goes = CLOSE.format("'2026-01-27 18:00:00+00'", still_open)
     if refused := db.refusal(f"{goes}; {OPEN.format(still_open)}"):
@@ -63,6 +64,11 @@ def comes_and_goes(db: Graded, index, closed: dict, still_open: int) -> None:
             f"user {closed['id']} came back with a new account, then the old one was opened again (UPDATE): one email, two open "
             "accounts."
         )
+
+
+def is_a_double(refused: psycopg.Error) -> bool:
+    """Whether a unique index or an exclusion constraint refused it."""
+    return refused.sqlstate in ("23505", "23P01")
 
 
 def two_at_once(db: Graded, user: int) -> bool:

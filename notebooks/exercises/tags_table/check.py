@@ -76,8 +76,8 @@ def rules(db: Graded) -> None:
     refused = db.refusal(pairs + f"({without}, 'kitchen')")
     if refused:
         raise NotYet(
-            f"product {without} can't get a tag that others have: {refused.diag.message_primary}. "
-            "The pair is unique, not its halves."
+            f"product {without} can't get a tag that others have: {refused.diag.message_primary}."
+            + " The pair is unique, not its halves." * (refused.sqlstate == "23505")
         )
     pair = {"product_id": without, "tag": "kitchen"}
     tagged = next(product["id"] for product in reversed(db.before["products"]) if "kitchen" in (product["tags"] or []))

@@ -69,10 +69,4 @@ def why(items, column: str) -> str:
     return f"No index holds {column}. Each of the two queries asks another column."
 
 
-def explain(error) -> str | None:
-    if error.sqlstate == "25001":
-        return "Alembic runs a revision in a transaction, and CREATE INDEX CONCURRENTLY can't run in one. Use `autocommit_block()`."
-    return None
-
-
 PASSED = "both pages find their items by an index."

@@ -31,6 +31,7 @@ LOOK = """
         'tablespaces', (SELECT json_agg(spcname) FROM pg_tablespace),
         'slots', (SELECT json_agg(slot_name) FROM pg_replication_slots WHERE NOT temporary),
         'databases', (SELECT json_agg(datname) FROM pg_database))"""
+GONE = "It is dropped again."
 PASSWORDS = "SELECT rolname, rolpassword FROM pg_authid"
 SERVERS_OWN = "SELECT name, setting FROM pg_file_settings WHERE sourcefile LIKE '%postgresql.auto.conf'"
 
@@ -65,6 +66,7 @@ class Change:
     what: str
     word: str
     undo: tuple[sql.Composed, ...]
+    undone: str = "It is put back."
 
 
 def look(session: psycopg.Connection) -> Cluster:
@@ -103,7 +105,8 @@ def put_back(session: psycopg.Connection, before: Cluster, speaks_of: Callable[[
         except psycopg.Error as error:
             said.append(f"{change.what} ({file}). It could not be put back: {error.diag.message_primary}.")
         else:
-            said.append(f"{change.what} ({file}). " + ("It is put back." if change.undo else "That can't be put back."))
+            undone = change.undone if change.undo else "The lab can't put it back."
+            said.append(f"{change.what} ({file}). {undone}")
     return said
 
 
@@ -124,17 +127,17 @@ def _changes(before: Cluster, now: Cluster) -> Iterator[Change]:
                 (undo, _command("SELECT pg_reload_conf()")),
             )
     for name in sorted(now.tablespaces - before.tablespaces):
-        yield Change(f"the tablespace {name} was made", re.escape(name), (_command("DROP TABLESPACE {}", name),))
+        yield Change(f"the tablespace {name} was made", re.escape(name), (_command("DROP TABLESPACE {}", name),), GONE)
     for name in sorted(before.tablespaces - now.tablespaces):
         yield Change(f"the tablespace {name} was dropped", re.escape(name), ())
     for name in sorted(now.slots - before.slots):
         undo = sql.SQL("SELECT pg_drop_replication_slot({})").format(sql.Literal(name))
         yield Change(
-            f"the replication slot {name} was made, for which the server keeps its WAL", re.escape(name), (undo,)
+            f"the replication slot {name} was made, for which the server keeps its WAL", re.escape(name), (undo,), GONE
         )
     for name in sorted(now.databases - before.databases):
         yield Change(
-            f"the database {name} was made", re.escape(name), (_command("DROP DATABASE {} WITH (FORCE)", name),)
+            f"the database {name} was made", re.escape(name), (_command("DROP DATABASE {} WITH (FORCE)", name),), GONE
         )
     for name in sorted(before.databases - now.databases):
         yield Change(f"the database {name} is gone", re.escape(name), ())
@@ -174,7 +177,7 @@ def _set(name: str, value: str) -> sql.Composed:
 def _roles(before: Cluster, now: Cluster) -> Iterator[Change]:
     for name in sorted(now.roles.keys() - before.roles.keys()):
         drop = (_command("DROP OWNED BY {} CASCADE", name), _command("DROP ROLE {}", name))
-        yield Change(f"the role {name} was made", re.escape(name), drop)
+        yield Change(f"the role {name} was made", re.escape(name), drop, GONE)
     for name in sorted(before.roles.keys() - now.roles.keys()):
         yield Change(f"the role {name} is gone", re.escape(name), ())
     for name in sorted(now.roles.keys() & before.roles.keys()):

@@ -11,7 +11,7 @@ import builtins
 import codecs
 import importlib
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,6 +40,9 @@ IMPORTS = {
 PYTHONS_OWN = {"true": "True", "false": "False", "null": "None", "none": "None", "NULL": "None"}
 MAKES = r"\b(create|add|rename)\b"
 
+# libpq's and psycopg's words for a session that ended without a word from the server, which is no error of SQL.
+LOST = re.compile("connection (is|was|has been) (closed|lost)|closed the connection|consuming input failed")
+
 # Sessions in a database that are not the lab's own.
 OTHERS = """
     SELECT DISTINCT application_name, CASE WHEN relation IS NULL THEN '' ELSE relation::regclass::text END, mode
@@ -55,7 +58,8 @@ def explanation(error: AlembicError, db: Graded) -> str | None:
     """What a command's error means and what to do about it, as far as that can be seen; else None."""
     if error.sqlstate:
         return _of_the_server(error, db)
-    return _of_the_files(error, db.project) or _of_alembic(error, db) or _of_python(error, db.project)
+    explained = _of_the_files(error, db.project) or _of_alembic(error, db) or _of_python(error, db.project)
+    return explained or _of_a_lost_session(error, db)
 
 
 def leftover(session: psycopg.Connection) -> str | None:
@@ -63,6 +67,17 @@ def leftover(session: psycopg.Connection) -> str | None:
     for _, relation, mode in session.execute(OTHERS).fetchall():
         return f"A session that your migration opened is still open, and holds {mode} on {relation}."
     return None
+
+
+def search_path(session: psycopg.Connection) -> str | None:
+    """A search_path that a migration has set for the database."""
+    found = session.execute(
+        "SELECT setting FROM pg_db_role_setting, unnest(setconfig) AS s(setting) WHERE setting LIKE 'search_path=%'"
+        " AND setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    ).fetchone()
+    return (
+        f"Every new session of this database has {found[0]} now, and finds no other schema's tables." if found else None
+    )
 
 
 def quoted(error: AlembicError) -> str:
@@ -87,8 +102,8 @@ def _of_the_files(error: AlembicError, project: Path) -> str | None:
     """A file that Python can't read as text, or as Python."""
     if not re.match(r"(SyntaxError|IndentationError|TabError|UnicodeDecodeError|ValueError)\b", error.sentence):
         return None
-    named = re.match(r"(.+), line \d+$", error.where or "")
-    files = [project / named[1]] if named else sorted((project / VERSIONS).glob("*.py"))
+    named = re.match(r"(.+), line \d+$", error.where or "")  # env.py, where Alembic met a file that it could not read
+    files = [*([project / named[1]] if named else []), *sorted((project / VERSIONS).glob("*.py"))]
     for file in files:
         if file.is_file() and file.stat().st_size <= LONGEST and (why := _unreadable(file)):
             return why
@@ -161,6 +176,8 @@ def _of_alembic(error: AlembicError, db: Graded) -> str | None:
         return unseen or f"No file in migrations/versions has the revision {missing[1]!r}. There are {known}."
     if attribute := re.match(r"AttributeError: module '(\w+)' has no attribute '(\w+)'", said):
         return _missing_name(attribute[1], attribute[2], found)
+    if "not a valid downgrade target" in said:
+        return _looked_up(db, search_path)
     if "expected to match one row" in said and (file := mentions(db.project, db.given, "alembic_version")):
         return f"Alembic keeps account of revisions in the table alembic_version. {file} writes to it: leave it to Alembic."
     return None
@@ -172,6 +189,16 @@ def _dangling(key: str, found: list[Script]) -> str | None:
     says = [script for script in found if script.down and key in script.down]
     if not says or key in known:
         return None
+    if "," in key and known.issuperset(re.findall(r"[\w.-]+", key)):
+        parents = ", ".join(map(repr, re.findall(r"[\w.-]+", key)))
+        return (
+            f"{says[0].file} has several parents in one text. They are a tuple of texts: down_revision = ({parents})."
+        )
+    if known == {says[0].revision}:
+        return (
+            f"{says[0].file} says down_revision = {key!r}, and there is no other revision. The first revision of all follows "
+            "nothing: down_revision = None."
+        )
     by_file = next((one for one in found if Path(one.file).stem == key.removesuffix(".py")), None)
     if by_file and by_file.revision:
         return (
@@ -198,6 +225,8 @@ def _circle(said: str, found: list[Script]) -> str | None:
     names = re.findall(r"\(([^)]*)\)", said)
     chain = {name.strip() for name in (names[-1].split(",") if names else [])}
     says = [f"{one.file} follows {_shown_down(one)}" for one in found if one.revision in chain]
+    if len(says) == 1:
+        return f"{says[0]}, which is its own revision. down_revision names the one before it."
     return f"{listed(says)}. One of them has to follow a revision outside of this circle." if says else None
 
 
@@ -269,6 +298,12 @@ def _script_at(error: AlembicError, project: Path) -> Script | None:
     return next((script for script in scripts(project) if script.file == file), None)
 
 
+def _of_a_lost_session(error: AlembicError, db: Graded) -> str | None:
+    if LOST.search(error.sentence) and (file := mentions(db.project, db.given, r"\bfork\b|multiprocessing")):
+        return f"{file} forks its process. The child has the same session, and two processes can't share one."
+    return None
+
+
 # --- The server's errors ----------------------------------------------------------------------------------------------
 
 
@@ -325,7 +360,7 @@ def _there_already(names: list[str], failed: Statement | None, error: AlembicErr
         if statement is not failed and statement.error is None and _makes(statement.sql, name, owner):
             return f"It was made earlier in the same command, {_place(statement)}: `{_short(statement.sql)}`."
     if _has(db.start, name, owner):
-        return "It was there before the first revision of the exercise."
+        return "It was there when the exercise began."
     if db.given_schema and _has(db.given_schema, name, owner):
         made = [file for file, content in db.given.items() if "/versions/" in file and name.encode() in content]
         return f"{made[-1]} made it." if made else "A revision that came with the exercise made it."
@@ -367,8 +402,12 @@ def _not_there(names: list[str], error: AlembicError, db: Graded) -> str | None:
         if owner in now.tables:
             return f"{owner} has the columns {listed(now.tables[owner].columns)}.{nearest(column[2], now.tables[owner].columns)}"
         return None
+    if path := _looked_up(db, search_path):
+        return path
     if not names:
         return None
+    if names[0] == "alembic_version":
+        return _without_its_table(error)
     maker = next(
         (
             one.file
@@ -381,6 +420,16 @@ def _not_there(names: list[str], error: AlembicError, db: Graded) -> str | None:
         return f"{maker} makes the table {names[0]}. When this statement ran, it was not there."
     tables = f"There are the tables {listed(sorted(now.tables))}" if now.tables else "There is no table"
     return f"{tables} in the database.{nearest(names[0], now.tables)}"
+
+
+def _without_its_table(error: AlembicError) -> str | None:
+    """What kept Alembic from finding its own table at the end of a revision."""
+    for statement in reversed(error.trace.statements if error.trace else []):
+        if re.search(r"drop\s+schema|alembic_version|search_path|set\s+role", statement.sql, re.IGNORECASE):
+            return (
+                f"Alembic's own table was not found after a statement {_place(statement)}: `{_short(statement.sql)}`."
+            )
+    return None
 
 
 def _whose_lock(
@@ -397,9 +446,10 @@ def _whose_lock(
             whose = "Alembic's own transaction" if any(one.own for one in other.statements) else "another transaction"
             return (
                 f"{whose[0].upper()}{whose[1:]} of the same command was open meanwhile, and held {other.held[0].mode} on "
-                f"{other.held[0].relation.removeprefix('public.')}. A migration that waits for itself waits in vain."
+                f"{other.held[0].relation.removeprefix('public.')}. A migration that waits for itself waits in vain: "
+                "end that transaction first, as autocommit_block() does."
             )
-    return _leftover_in(db)
+    return _looked_up(db, leftover)
 
 
 def _ended(failed: Statement) -> str | None:
@@ -437,9 +487,9 @@ def _schema_now(db: Graded) -> Schema | None:
         return None
 
 
-def _leftover_in(db: Graded) -> str | None:
+def _looked_up(db: Graded, what: Callable[[psycopg.Connection], str | None]) -> str | None:
     try:
-        return leftover(db.session)
+        return what(db.session)
     except psycopg.Error:
         return None
 

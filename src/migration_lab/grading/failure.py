@@ -16,7 +16,7 @@ from migration_lab.pictures import diff, snapshot
 from migration_lab.workspace import Workspace
 from migration_xray.errors import UserError
 
-from .explanation import below, leftover
+from .explanation import below, leftover, search_path
 from .graded import Graded
 from .outage import NOT_THE_CAUSE
 
@@ -43,13 +43,15 @@ def finding(error: Exception, graded: Graded) -> str | None:
     if isinstance(error, OSError | UnicodeDecodeError):
         return _file(error, graded)
     names = _names(error)
-    gone = [str(change) for change in _taken_away(graded) if names & set(re.findall(r"\w+", change))]
+    gone = [thing for thing in _taken_away(graded) if names & set(re.findall(r"\w+", thing))]
     if gone:
-        return f"{gone[0]}, after `{graded.command}`. The application reads it; nothing in the task takes it away."
+        return (
+            f"after `{graded.command}` the {gone[0]} is gone. It was there before, and the task asks for no such thing."
+        )
     if isinstance(error, psycopg.Error) and error.sqlstate and error.sqlstate not in MISWRITTEN:
         return (
             f"after `{graded.command}` PostgreSQL refuses what the check does as the application would:\n  {sentence(error)}"
-            f"{below(_looked_up(graded, _search_path))}"
+            f"{below(_looked_up(graded, search_path))}"
         )
     return None
 
@@ -94,24 +96,14 @@ def _names(error: Exception) -> set[str]:
 
 
 def _taken_away(graded: Graded) -> list[str]:
-    """What was there before the upgrade and is not there now."""
+    """What was there before the upgrade and is not there now: "column users.age"; tables come first."""
     try:
         now = snapshot(graded.session)
     except psycopg.Error:
         return []
     before = graded.given_schema or graded.start
-    return [str(change) for change in diff(before, now) if change.kind == "removed"]
-
-
-def _search_path(session: psycopg.Connection) -> str | None:
-    """A search_path that a migration has set for the database."""
-    found = session.execute(
-        "SELECT setting FROM pg_db_role_setting, unnest(setconfig) AS s(setting) WHERE setting LIKE 'search_path=%'"
-        " AND setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())"
-    ).fetchone()
-    return (
-        f"Every new session of this database has {found[0]} now, and finds no other schema's tables." if found else None
-    )
+    gone = [change.object for change in diff(before, now) if change.kind == "removed"]
+    return sorted(gone, key=lambda thing: not thing.startswith("table "))
 
 
 def _looked_up(graded: Graded, what: Callable[[psycopg.Connection], str | None]) -> str | None:

@@ -15,7 +15,7 @@ from psycopg import sql
 from migration_lab.course import Exercise, given_heads, starting
 from migration_lab.files import files_in
 from migration_lab.learner import versions_seen
-from migration_lab.pictures import Schema, diff, snapshot
+from migration_lab.pictures import Change, Schema, diff, snapshot
 from migration_lab.runner import A_READERS, Hindrance, Met, Revision, Runner, Stopped
 from migration_lab.server import Server, environment
 from migration_xray.errors import AlembicError, UserError, sqlstate
@@ -119,7 +119,7 @@ class Graded:
             self._look_around(files)
             raise
         except BaseException:  # an interrupt: what outlives the grading is put back all the same
-            with suppress(NotYet):
+            with suppress(NotYet, psycopg.Error):
                 self._look_around(files)
             raise
         finally:
@@ -142,15 +142,23 @@ class Graded:
                 f"the upgrade ran, but `alembic downgrade {revision or 'base'}` failed.\n{quoted(error)}"
                 f"{below(explanation(error, self))}\n  Without a way back, a bad release can't be rolled back."
             ) from None
-        wanted = self.start if revision == self.start_revision else None
-        if revision in given_heads(self.exercise):
-            wanted = self.given_schema
-        if wanted and (left := diff(wanted, snapshot(self.session))):
+        if left := self.not_back_at(revision):
             raise NotYet(
                 f"the upgrade ran, but the downgrade does not lead back to {revision or 'base'}:{listing(left)}\n"
                 "  downgrade() takes back all that upgrade() did, and no more."
             )
         return trace
+
+    def not_back_at(self, revision: str | None) -> list[Change]:
+        """How the schema differs from what it was at a revision, None for base: at the start, or at the last given one."""
+        wanted = self.given_schema if revision in given_heads(self.exercise) else None
+        if revision == self.start_revision:
+            wanted = self.start
+        return diff(wanted, snapshot(self.session)) if wanted else []
+
+    def meaning(self, error: AlembicError) -> str | None:
+        """What a command's error means, as far as that can be seen in the files and the database; else None."""
+        return explanation(error, self)
 
     def _files(self) -> dict[str, bytes]:
         """The files that were in the project before the first command, as they are now."""
@@ -163,15 +171,15 @@ class Graded:
         """Raise NotYet where a command has changed the project's files or what belongs to the whole server."""
         now = self._files()
         if changed := [name for name, content in files.items() if now[name] != content]:
-            more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+            shown = changed if len(changed) < 4 else [*changed[:3], f"{len(changed) - 3} more"]
             raise NotYet(
-                f"while `{self.command}` ran, your migration changed files of the project: {listed(changed[:3])}{more}. "
+                f"while `{self.command}` ran, your migration changed files of the project: {listed(shown)}. "
                 "A migration changes the database, and leaves the files to people: on a server they come with the release."
             )
         if done := self._put_back():
             raise NotYet(
                 f"`{self.command}` changed what belongs to the whole server, not to this database:{listing(done)}\n"
-                "  Every other database and session has it then. The task asks for no such thing."
+                "  Everybody who uses the server has it then. The task asks for no such thing."
             )
 
     def _put_back(self) -> list[str]:
@@ -180,11 +188,13 @@ class Graded:
         def speaks_of(pattern: str) -> str | None:
             return mentions(self.project, self.given, pattern)
 
-        with suppress(psycopg.Error):  # the migration may have ended the check's session
+        try:
             return cluster.put_back(self.session, self.cluster, speaks_of)
-        with suppress(psycopg.Error, UserError), self.running.connect(self.database) as another:
-            return cluster.put_back(another, self.cluster, speaks_of)
-        return []  # a server that is lost is told by what it is asked next
+        except psycopg.Error:  # the migration may have ended the check's session
+            with suppress(psycopg.Error, UserError), self.running.connect(self.database) as another:
+                if done := cluster.put_back(another, self.cluster, speaks_of):
+                    return done
+            raise
 
     def lost_on_the_way_back(self) -> list[str]:
         """What became of the rows, in sentences, at the end of a downgrade to where the answer's own revisions began."""

@@ -20,14 +20,14 @@ from migration_lab.server import Server
 from migration_xray.connection import FULL, TAKEN
 from migration_xray.errors import UserError, sqlstate
 
+from .explanation import LOST
 from .patience import Meter, times_slower
 
 # Insufficient resources, operator intervention and connection exceptions; a statement that was canceled (57014) is not
 # among them, since the check's own limits do that.
 SERVERS = re.compile("53|57P|08")
-# libpq's and psycopg's words for a session that ended without a word from the server, which is no error of SQL.
-LOST = re.compile("connection (is|was|has been) (closed|lost)|closed the connection|consuming input failed")
 ENDS_SESSIONS = re.compile("pg_terminate_backend", re.IGNORECASE)
+LONGEST = 5_000  # letters of an error that are looked through
 USUAL = 10  # sessions that a command may open without a remark: env.py's, x-ray's, and a few in autocommit
 SLOW = 2.0  # seconds for a new session and its first answer, which take some hundredths of one
 OVERLOADED = 4.0  # times the usual, for a little work
@@ -76,7 +76,7 @@ class Watch:
 
         Raises Exhausted where the answer's own sessions have filled the server. Returns where nothing speaks for the server.
         """
-        code, words = sqlstate(error), str(error)
+        code, words = sqlstate(error), str(error)[:LONGEST]
         if full := re.search(rf"[^:.\n]*({FULL}|{TAKEN})[^.\n]*", words):
             self._is_full(full[0].strip())
         if self.refused:

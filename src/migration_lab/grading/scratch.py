@@ -21,9 +21,9 @@ from .unseen import start_of
 
 TIMEOUTS = {  # seconds on a usual machine
     "statement_timeout": SECONDS - 5,  # first of all: the server's refusal leads to the line at fault
-    "lock_timeout": 10,
     "idle_in_transaction_session_timeout": SECONDS,
 }
+WAITS = {"lock_timeout": "10s"}  # for nobody but the answer's own sessions, on whatever machine
 UNSAVED = {"synchronous_commit": "off"}  # a commit need not reach the disk: after a crash the database is dropped
 
 
@@ -46,7 +46,7 @@ def scratch(running: Server, exercise: Exercise, stem: str) -> Iterator[str]:
                 startstate.drop_database(session, leftover)
         startstate.create_by(session, running, database, start_of(exercise))
         command, times = sql.SQL("ALTER DATABASE {} SET {} = {}"), slowness(running)
-        timeouts = {setting: f"{seconds * times:.1f}s" for setting, seconds in TIMEOUTS.items()}
+        timeouts = {setting: f"{seconds * times:.1f}s" for setting, seconds in TIMEOUTS.items()} | WAITS
         limits = [
             command.format(sql.Identifier(database), sql.Identifier(setting), sql.Literal(value))
             for setting, value in (timeouts | UNSAVED).items()
