@@ -310,6 +310,55 @@ def test_errors_between_successes_are_the_only_errors(users, project, on):
     assert load.felt.errors["42703"] < len(load.felt.samples), "no success between the errors: this test shows nothing"
 
 
+WORKS = {
+    "read": "SELECT id, email FROM users WHERE id = :id",
+    "write": "UPDATE users SET name = name WHERE id = :id",
+    "insert": "INSERT INTO users (name, email) SELECT name, md5(email || random()) FROM users WHERE id = :id RETURNING id",
+}
+FAILS = {
+    "42703": {  # the server refuses to prepare it
+        "read": "SELECT full_name FROM users WHERE id = :id",
+        "write": "UPDATE users SET full_name = name WHERE id = :id",
+        "insert": "INSERT INTO users (full_name) SELECT name FROM users WHERE id = :id RETURNING id",
+    },
+    "22012": {  # it is prepared, and then it fails
+        "read": "SELECT 1 / (id - id) FROM users WHERE id = :id",
+        "write": "UPDATE users SET age = (1 / (id - id))::text WHERE id = :id",
+        "insert": "INSERT INTO users (name, email) SELECT name, 1 / (id - id) FROM users WHERE id = :id RETURNING id",
+    },
+}
+
+
+@pytest.mark.parametrize("sqlstate", FAILS)
+def test_error_success_error_in_each_kind_of_session(users, project, on, sqlstate):
+    """An application's reads, writes and inserts each meet the error of theirs, again and again, and no 26000 beside it."""
+    fails = FAILS[sqlstate]
+    statements = [f"-- {kind}\n{one[kind]};" for kind in WORKS for one in (fails, WORKS, fails)]
+    (project / "app" / "torn.sql").write_text("\n".join(statements), encoding="utf-8")
+    with on(users, "users", apps=["torn"], insert=True, project=project) as load:
+        time.sleep(0.5)
+    assert set(load.felt.errors) == {sqlstate}
+    for kind in WORKS:
+        met = [[one.error for one in load.felt.samples if one.session == name] for name in _sessions(load.felt, kind)]
+        assert any("x.x" in "".join("x" if one else "." for one in errors) for errors in met), (kind, met)
+
+
+def _sessions(felt: Felt, kind: str) -> set[str]:
+    return {one.session for one in felt.samples if one.kind == kind}
+
+
+def test_error_success_error_without_an_application(users, on):
+    """The sessions that need no statements of anybody's own: twice the type of a column changes under them."""
+    with on(users, "users", insert=True) as load:
+        for kind in ("integer", "text"):
+            time.sleep(0.2)
+            users.execute(f"ALTER TABLE users ALTER COLUMN age TYPE {kind} USING age::{kind}")
+        time.sleep(0.2)
+    assert set(load.felt.errors) == {"0A000"}
+    readers = [[one.error for one in load.felt.samples if one.session == name] for name in _sessions(load.felt, "read")]
+    assert all(sum(error is not None for error in errors) == 2 and errors[-1] is None for errors in readers), readers
+
+
 def test_a_session_whose_connection_dies_counts_an_error_and_comes_back(users, on):
     query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE (application_name, datname) = ('traffic reader 1', %s)"
     with on(users, "users", readers=2, writers=0) as load:

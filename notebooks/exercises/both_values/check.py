@@ -78,7 +78,7 @@ def nobody_waited_for_a_scan(db: Graded) -> None:
 def at_every_step(db: Graded) -> None:
     """Go down to the given check and up again one revision at a time: what does the application meet in between?"""
     steps = [revision.revision for revision in reversed(db.revisions()) if revision.revision != GIVEN]
-    db.alembic("downgrade", GIVEN)
+    db.downgrade(GIVEN)
     if not db.refusal(WRITE, "lost") or "ck_orders_status" not in snapshot(db.session).tables["orders"].constraints:
         raise NotYet(
             f"downgrade() ran, and does not lead back to {GIVEN}: ck_orders_status is gone, with the four words that it let in."

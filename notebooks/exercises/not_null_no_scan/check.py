@@ -30,7 +30,7 @@ def trace_of(db: Graded) -> Trace:
     """What x-ray saw; of a longer table where a scan outside of a transaction was too short to see its lock."""
     if not any(one.unseen and one.scanned for one in db.trace.statements):
         return db.trace
-    db.alembic("downgrade", db.start_revision)
+    db.downgrade(db.start_revision)
     with db.connect() as session:
         session.execute(MORE)
     trace = db.alembic("upgrade", "head")

@@ -314,8 +314,8 @@ def _of_the_server(error: AlembicError, db: Graded) -> str | None:
         return _too_long(failed, db.project)
     if code in ("42P07", "42701", "42710", "42723", "42P06") and names:
         return _there_already(names, failed, error, db)
-    if code in ("42P01", "42703"):
-        return _not_there(names, error, db)
+    if code in ("42P01", "42703", "3F000"):
+        return _looked_up(db, search_path) or _not_there(names, error, db)
     if code == "55P03":
         return _whose_lock(failed, transaction, error, db)
     if code == "57014" and failed:
@@ -402,9 +402,7 @@ def _not_there(names: list[str], error: AlembicError, db: Graded) -> str | None:
         if owner in now.tables:
             return f"{owner} has the columns {listed(now.tables[owner].columns)}.{nearest(column[2], now.tables[owner].columns)}"
         return None
-    if path := _looked_up(db, search_path):
-        return path
-    if not names:
+    if not names or error.sqlstate == "3F000":
         return None
     if names[0] == "alembic_version":
         return _without_its_table(error)

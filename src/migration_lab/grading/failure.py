@@ -90,7 +90,7 @@ def _names(error: Exception) -> set[str]:
     if isinstance(error, KeyError):
         return {str(error.args[0])} if error.args else set()
     if isinstance(error, psycopg.Error):
-        words = re.findall(r'"([^"]+)"|column (\S+)', str(error).splitlines()[0] if str(error) else "")
+        words = re.findall(r'"([^"]+)"|column ([\w.]+)', str(error).splitlines()[0] if str(error) else "")
         return {part for pair in words for word in pair if word for part in word.split(".")}
     return set()
 
