@@ -23,7 +23,7 @@ GAVE_UP = ("55P03", "57014", "42P07")  # lock_not_available, query_canceled, and
 REPORT_STAYS = 3.0  # seconds, longer than that
 BUILDING = "SELECT 1 FROM pg_stat_progress_create_index WHERE datname = current_database()"
 BUILT = "FROM pg_stat_progress_create_index WHERE datname = current_database() AND index_relid <> 0"
-STRONGEST = "AccessExclusiveLock"
+STRONGEST, VALIDATING = "AccessExclusiveLock", "ShareUpdateExclusiveLock"
 
 
 def check(db: Graded) -> None:
@@ -236,7 +236,7 @@ def nobody_waits_for_a_scan(trace: Trace) -> None:
                 f"x-ray saw a lock on example_items, which blocks writes while the index is built: {moment}. "
                 "LOCKS.md has the row; CHECKLIST.md has the form for a table in use."
             )
-        if moment.did == "scanned" and "VALIDATE CONSTRAINT" in moment.statement.sql.upper():
+        if moment.did == "scanned" and VALIDATING in {lock.mode for lock in moment.statement.locks}:
             raise NotYet(
                 f"x-ray saw every item read under {moment.mode}, which an earlier statement of the same transaction "
                 f"had taken: {moment}. A lock is held until the commit: validate in the next revision."
