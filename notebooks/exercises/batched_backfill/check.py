@@ -31,7 +31,7 @@ def check(db: Graded) -> None:
         )
     together = db.written_together("orders")
     if together > MOST:
-        raise NotYet(
+        raise WrongRows(
             f"one transaction wrote {together} orders, {how(db)}. Whoever wants to change one of them waits for its "
             f"commit; at most {MOST} were allowed."
         )
