@@ -103,3 +103,24 @@ def test_a_migration_that_ends_every_session_ends_this_one_and_nothing_more(thin
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
         session.execute(ALTER)
+
+
+def test_a_patient_one_stays_though_who_waited_gave_up(things):
+    """Or a second try, a moment later, would find nobody in its way."""
+    session, connect = things
+    session.execute("SET lock_timeout = '100ms'")
+    with Blocker(connect, "SELECT FROM things", 1.0, patient=True):
+        for _ in range(2):
+            with pytest.raises(Exception, match="lock timeout"):
+                session.execute(ALTER)
+            time.sleep(0.2)
+        wait_until(lambda: not is_open(session), 10)
+        session.execute(ALTER)
+
+
+def test_a_patient_one_leaves_where_nobody_comes(things):
+    """Who looks for it, and waits until it is gone, would look for ever."""
+    session, connect = things
+    with Blocker(connect, "SELECT FROM things", 0.2, patient=True) as blocker:
+        wait_until(lambda: not is_open(session), 10)
+        assert not blocker.met.is_set()

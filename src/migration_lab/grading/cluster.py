@@ -8,16 +8,13 @@ https://www.postgresql.org/docs/18/catalogs-overview.html (shared across the dat
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 
 import psycopg
 from psycopg import sql
 
-# Each list has (key, value) by kind. A role's password and the server's own settings are for a superuser to see.
 LOOK = """
     SELECT json_build_object(
         'settings', (SELECT json_agg(json_build_array(coalesce(rolname, ''), coalesce(datname, ''), split_part(setting, '=', 1),
@@ -27,13 +24,15 @@ LOOK = """
             WHERE datname IS DISTINCT FROM current_database()),
         'roles', (SELECT json_object_agg(rolname, (to_jsonb(r) - 'oid' - 'rolpassword' - 'rolconfig') || jsonb_build_object(
                 'member of', (SELECT coalesce(jsonb_agg(roleid::regrole::text ORDER BY 1), '[]') FROM pg_auth_members m
-                    WHERE m.member = r.oid))) FROM pg_roles r),
+                    WHERE m.member = r.oid))) FROM pg_roles r WHERE rolname !~ '^pg_'),
         'tablespaces', (SELECT json_agg(spcname) FROM pg_tablespace),
         'slots', (SELECT json_agg(slot_name) FROM pg_replication_slots WHERE NOT temporary),
-        'databases', (SELECT json_agg(datname) FROM pg_database))"""
+        'databases', (SELECT json_agg(datname) FROM pg_database){})"""
+FOR_SUPERUSERS = """,
+        'passwords', (SELECT json_object_agg(rolname, rolpassword) FROM pg_authid WHERE rolname !~ '^pg_'),
+        'servers own', (SELECT json_object_agg(name, setting) FROM pg_file_settings
+            WHERE sourcefile LIKE '%postgresql.auto.conf')"""
 GONE = "It is dropped again."
-PASSWORDS = "SELECT rolname, rolpassword FROM pg_authid"
-SERVERS_OWN = "SELECT name, setting FROM pg_file_settings WHERE sourcefile LIKE '%postgresql.auto.conf'"
 
 ATTRIBUTES = {
     "rolsuper": "SUPERUSER",
@@ -70,23 +69,17 @@ class Change:
 
 
 def look(session: psycopg.Connection) -> Cluster:
-    """Read it, in a few queries; what the session's role may not see is left out."""
-    [(found,)] = session.execute(LOOK)
-    found = json.loads(found) if isinstance(found, str) else found
-    passwords: dict[str, str | None] = {}
-    servers_own: dict[str, str] = {}
-    if session.info.parameter_status("is_superuser") == "on":
-        with suppress(psycopg.Error):
-            passwords = dict(session.execute(PASSWORDS).fetchall())
-            servers_own = dict(session.execute(SERVERS_OWN).fetchall())
+    """Read it, in one query; what the session's role may not see is left out."""
+    superuser = session.info.parameter_status("is_superuser") == "on"
+    [(found,)] = session.execute(LOOK.format(FOR_SUPERUSERS if superuser else ""))
     return Cluster(
         {(role, database, name): value for role, database, name, value in found["settings"] or []},
         found["roles"],
-        passwords,
+        found.get("passwords", {}),
         frozenset(found["tablespaces"]),
         frozenset(found["slots"] or ()),
         frozenset(found["databases"] or ()),
-        servers_own,
+        found.get("servers own") or {},
     )
 
 

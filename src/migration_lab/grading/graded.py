@@ -57,7 +57,8 @@ class Graded:
     before: Rows
     after: Rows
     given_schema: Schema | None = None  # at the last revision that came with the exercise, where there is one
-    went_down: str | None = None  # the last downgrade that came to its end
+    went_down: str | None = None  # the downgrade that came to its end right before the last command
+    came_down: str | None = None  # the last command, where it is such a downgrade
     in_the_way: str | None = None  # the statement of a transaction that was open beside the last command that failed
 
     def __init__(
@@ -106,6 +107,7 @@ class Graded:
         Raises NotYet where the command has changed what is not the database's: files of the project, or the whole server.
         """
         self.command, self.met_a_row = " ".join(("alembic", *arguments)), False
+        self.went_down, self.came_down = self.came_down, None
         self.watch.begin(self.command, self.seconds)
         self.say(self.command)
         variables = environment(self.running.database_url(self.database)) | {"PYTHONDONTWRITEBYTECODE": "1"}
@@ -126,7 +128,7 @@ class Graded:
             self.watch.end()
         self._look_around(files)
         if arguments[0] == "downgrade":
-            self.went_down = self.command
+            self.came_down = self.command
         return trace
 
     def downgrade(self, revision: str | None) -> Trace:

@@ -14,7 +14,7 @@ from migration_lab.workspace import Workspace
 from migration_xray.costs import Costs, costs
 from migration_xray.errors import UserError
 
-from .graded import Graded
+from .graded import Graded, NotYet
 from .outage import Exhausted
 from .scratch import scratch
 from .unseen import prepare
@@ -38,5 +38,5 @@ def measured(exercise: Exercise, answer: Answer, workspace: Workspace, say: Call
             try:
                 prepare(graded, exercise)
                 return costs(graded.alembic("upgrade", "head"))
-            except (Stopped, Exhausted) as end:
+            except (Stopped, Exhausted, NotYet) as end:
                 raise UserError(str(end)) from None

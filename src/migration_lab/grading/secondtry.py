@@ -160,8 +160,8 @@ def _after_timeout(met: list[Met]) -> str:
     timed_out = [one for one in met if one.timed_out]
     if timed_out:
         return (
-            f"somebody's open transaction was in the way of {_named(timed_out[-1])}, and the server ended it after "
-            "lock_timeout (55P03), as happens in production."
+            f"somebody's open transaction was in the way of {_named(timed_out[-1])}, and the server ended the statement: a lock "
+            "timeout (55P03)."
         )
     return f"somebody's open transaction was in the way of {_named(met[-1])}."
 

@@ -64,6 +64,8 @@ class Obstacle:
         self.url, self.hindrance = url, hindrance
         self.met = Counter({_key(one): hindrance.times for one in hindrance.met})
         self.statement: Met | None = None  # the one that it stands before
+        self.waited = False  # whether that one has been seen to wait
+        self.finished = False  # whether it has done what it came for
         self.done = threading.Event()
         self.looking: threading.Thread | None = None
         self.listeners: list[tuple[str, Callable[..., None]]] = [
@@ -88,44 +90,38 @@ class Obstacle:
     # Told by the thread that runs the migration
 
     def before(self, migration: Connection, cursor: Any, sql: str, *_: Any) -> None:
+        if self.statement or self.finished or self.is_harmless(sql) or _status(migration) == TransactionStatus.INERROR:
+            return
         sender = origin(sys._getframe(1))
         statement = Met(sender.get("where"), sql)
-        if self.is_there() or sender.get("own") or self.is_harmless(sql):
-            return
-        if self.met[_key(statement)] >= self.hindrance.times:
-            return
-        self.stand_before(statement, migration)
+        if not sender.get("own") and self.met[_key(statement)] < self.hindrance.times:
+            self.stand_before(statement, migration)
 
     def after(self, migration: Connection, *_: Any) -> None:
         if self.statement:
-            self.passed(migration)
+            self.passed(self.statement, migration)
 
     def failed(self, context: ExceptionContext) -> None:
-        if self.statement is None:
-            return
-        if sqlstate(context.original_exception) == LOCK_NOT_AVAILABLE:
-            self.note(self.statement)
-            self.statement.timed_out = True
-        self.passed(None if context.is_disconnect else context.connection)
+        if self.statement:
+            self.statement.timed_out = sqlstate(context.original_exception) == LOCK_NOT_AVAILABLE
+            self.passed(self.statement, None if context.is_disconnect else context.connection)
 
     def stand_before(self, statement: Met, migration: Connection) -> None:
         """Take the locks, and begin to look whether this statement of the migration waits for them."""
         relations = ",".join(map(str, self.hindrance.relations))
         self.do("BEGIN")
         self.do(STAND_THERE.format(relations=relations, mode=self.hindrance.mode))
-        self.statement = statement
+        self.statement, self.waited = statement, False
         self.done.clear()
-        pid = migration.connection.driver_connection.info.backend_pid  # type: ignore[union-attr]
-        self.looking = threading.Thread(target=self.look, args=(statement, pid), daemon=True)
+        pid = _driver(migration).info.backend_pid
+        self.looking = threading.Thread(target=self.look, args=(pid,), daemon=True)
         self.looking.start()
 
-    def passed(self, migration: Connection | None) -> None:
+    def passed(self, statement: Met, migration: Connection | None) -> None:
         """The statement is over. ``migration`` is None where its session is over too."""
-        raise NotImplementedError
-
-    def is_there(self) -> bool:
-        """Whether it stands before a statement, or has done what it came for."""
-        return self.statement is not None
+        if self.waited or statement.timed_out:
+            self.met[_key(statement)] += 1
+            self.hindrance.met.append(statement)
 
     def leave(self) -> None:
         self.statement = None
@@ -134,26 +130,19 @@ class Obstacle:
             self.looking.join()
         self.do("ROLLBACK")
 
-    def note(self, statement: Met) -> None:
-        """This statement has met it."""
-        if not any(one is statement for one in self.hindrance.met):
-            self.met[_key(statement)] += 1
-            self.hindrance.met.append(statement)
-
     def is_harmless(self, sql: str) -> bool:
         """Whether a statement asks for no lock that somebody could be in the way of, as its first word says."""
         return bool(HARMLESS.match(sql)) or self.hindrance.mode != AN_INDEXS and bool(ROWS.match(sql))
 
     # In a thread of its own
 
-    def look(self, statement: Met, pid: int) -> None:
+    def look(self, pid: int) -> None:
         """Look whether the migration waits, and end the transaction when it is time."""
         came, since, without = time.monotonic(), None, 0
         while not self.done.wait(LOOKS):
             waits = self.do(f"SELECT WHERE pg_backend_pid() = ANY (pg_blocking_pids({pid}))")
             if waits and since is None:
-                since = time.monotonic()
-                self.note(statement)
+                since, self.waited = time.monotonic(), True
             without = 0 if waits else without + 1
             now = time.monotonic()
             if self.is_time_to_go(now - since, without) if since else now > came + UNMET:
@@ -174,10 +163,12 @@ class Obstacle:
 class Latecomer(Obstacle):
     """Comes once, before the first statement that has to wait for it, and stays for the time that it is to."""
 
-    def passed(self, migration: Connection | None) -> None:
-        if self.statement in self.hindrance.met:
-            return  # it goes in its own time
-        self.leave()
+    def passed(self, statement: Met, migration: Connection | None) -> None:
+        super().passed(statement, migration)
+        if self.waited:
+            self.statement, self.finished = None, True  # it goes in its own time
+        else:
+            self.leave()
 
     def is_time_to_go(self, seconds: float, without: int) -> bool:
         return seconds > (self.hindrance.stays or 0)
@@ -210,24 +201,24 @@ class BeforeEach(Obstacle):
         self.sleep(min(float(seconds), self.PAUSE))
 
     def stand_before(self, statement: Met, migration: Connection) -> None:
-        pooled = migration.connection
-        self.limit = _ask(pooled, "SHOW lock_timeout")
+        self.limit = _ask(migration, "SHOW lock_timeout")
         self.means_to_wait = self.limit == "0" or self.limit == self.usual and bool(CONCURRENT.search(statement.sql))
-        self.scope = "SESSION" if _status(pooled) == TransactionStatus.IDLE else "LOCAL"
+        self.scope = "SESSION" if _status(migration) == TransactionStatus.IDLE else "LOCAL"
         if not self.means_to_wait:
-            _ask(pooled, f"SET {self.scope} lock_timeout = '{self.SHORT}'")
+            _ask(migration, f"SET {self.scope} lock_timeout = '{self.SHORT}'")
         super().stand_before(statement, migration)
 
-    def passed(self, migration: Connection | None) -> None:
+    def passed(self, statement: Met, migration: Connection | None) -> None:
         """Leave, and give the session its own ``lock_timeout`` again, unless the statement has set another one.
 
         In a transaction that has failed nothing can be set; what was set for it alone goes with it.
         """
         self.leave()
-        if migration is None or _status(pooled := migration.connection) == TransactionStatus.INERROR:
+        super().passed(statement, migration)
+        if migration is None or _status(migration) == TransactionStatus.INERROR:
             return
-        if _ask(pooled, "SHOW lock_timeout") == self.SHORT:
-            _ask(pooled, f"SET {self.scope} lock_timeout = '{self.limit}'")
+        if _ask(migration, "SHOW lock_timeout") == self.SHORT:
+            _ask(migration, f"SET {self.scope} lock_timeout = '{self.limit}'")
 
     def is_time_to_go(self, seconds: float, without: int) -> bool:
         return without == 2 or seconds > (self.LETS_THROUGH if self.means_to_wait else self.STAYS)
@@ -242,9 +233,9 @@ def _key(statement: Met) -> tuple[str | None, str]:
     return statement.where, shape(statement.sql)
 
 
-def _ask(pooled: Any, sql: str) -> str:
+def _ask(migration: Connection, sql: str) -> str:
     """Send a SHOW or a SET through a migration's own session; gives what it answers."""
-    cursor = pooled.cursor()
+    cursor: Any = migration.connection.cursor()
     try:
         cursor.execute(sql)
         return cursor.fetchone()[0] if cursor.description else ""
@@ -252,5 +243,10 @@ def _ask(pooled: Any, sql: str) -> str:
         cursor.close()
 
 
-def _status(pooled: Any) -> int:
-    return int(pooled.driver_connection.info.transaction_status)
+def _driver(migration: Connection) -> Any:
+    """The connection of psycopg or psycopg2."""
+    return migration.connection.driver_connection
+
+
+def _status(migration: Connection) -> int:
+    return int(_driver(migration).info.transaction_status)
