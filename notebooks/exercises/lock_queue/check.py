@@ -67,7 +67,8 @@ def behind_a_report(db: Graded) -> None:
         with db.long_transaction("SELECT count(*) FROM users", REPORT_STAYS):
             db.alembic("upgrade", "head")
 
-    gets_through(db, f"a report had read users, and stayed for {REPORT_STAYS:.1f} s", REPORT_STAYS, upgrade)
+    came = f"a report had read users, and stayed for {REPORT_STAYS:.1f} s"
+    gets_through(db, came, REPORT_STAYS, upgrade, "for as long as the report did not let go of users")
 
 
 def behind_one_that_comes_later(db: Graded) -> None:
@@ -78,16 +79,18 @@ def behind_one_that_comes_later(db: Graded) -> None:
         db.alembic("upgrade", "head", hindrance=db.latecomer("users", stays))
 
     came = f"a report read users right before your migration asked for its lock, and stayed for {stays:.1f} s"
-    gets_through(db, came, stays, upgrade)
+    gets_through(
+        db, came, stays, upgrade, "until that report was over: no look beforehand, and no pause, shows who comes next"
+    )
 
 
-def gets_through(db: Graded, scene: str, stays: float, upgrade: Callable[[], None]) -> None:
+def gets_through(db: Graded, scene: str, stays: float, upgrade: Callable[[], None], so_long: str) -> None:
     db.alembic("downgrade", db.start_revision)
     longest_wait, failure = beside_a_reader(db, upgrade)
     if longest_wait > stays * 0.9:
         raise NotYet(
-            f"{scene}. A reader waited {longest_wait:.1f} s behind your migration, for as long as the report did not let go of "
-            "users. The migration had no lock yet; it only stood in front."
+            f"{scene}. A reader waited {longest_wait:.1f} s behind your migration, {so_long}. The migration had no lock yet; it "
+            "only stood in front."
         )
     if longest_wait > READER_MAY_WAIT:
         raise NotYet(

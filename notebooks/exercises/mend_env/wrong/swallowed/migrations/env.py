@@ -1,0 +1,19 @@
+"""How Alembic reaches the database."""
+
+import os
+
+from alembic import context
+from sqlalchemy import create_engine, pool
+from sqlalchemy.exc import OperationalError
+
+engine = create_engine(os.environ["DATABASE_URL"], poolclass=pool.NullPool)
+
+with engine.connect() as connection:
+    connection.exec_driver_sql("SET lock_timeout = '300ms'")
+    connection.commit()
+    context.configure(connection=connection, transaction_per_migration=True)
+    try:
+        with context.begin_transaction():
+            context.run_migrations()
+    except OperationalError as error:
+        print(f"Gave up: {error.orig}")
