@@ -37,7 +37,7 @@ MORE_FACTS = {
     "prices of a cent": "SELECT count(*) > 0 FROM products WHERE price = 0.01",
     "totals of some cents and of a hundred thousand": "SELECT count(*) > 20 FROM orders WHERE total < 0.30 OR total > 90000",
     "orders that cost nothing": "SELECT count(*) > 0 FROM orders WHERE total = 0",
-    "a long run of finished orders with no gap": "SELECT count(*) >= 240 FROM orders WHERE id BETWEEN 991 AND 1240"
+    "a long run of finished orders with no gap": "SELECT count(*) >= 240 FROM orders WHERE id BETWEEN 491 AND 730"
     " AND status = 'complete'",
     "another share of cancelled orders": "SELECT count(*) NOT BETWEEN 5 AND 20 FROM orders WHERE status = 'cancelled'",
 }
@@ -153,7 +153,7 @@ HARD_WIRED = {
     "the last id is a thousand": (
         "rename_live",
         {'op.get_bind().exec_driver_sql("SELECT max(id) FROM orders").scalar() or 0': "1000"},
-        ["order 1001 has a total of ", "and its amount is NULL"],
+        ["order 1107 has a total of ", "and its amount is NULL"],
     ),
     "a tag is the first one or the second": (
         "tags_table",
@@ -164,7 +164,7 @@ HARD_WIRED = {
     "people type in two ways": (
         "batched_backfill",
         {"lower(trim(status)) = 'complete'": "status IN ('complete', 'Complete', 'complete ')"},
-        ["typed by hand still say '  complete' (order 4483) and 'COMPLETE' (order "],
+        ["typed by hand still say '  complete' (order 2483) and 'COMPLETE' (order "],
     ),
     "a tenth of 110 orders is not finished": (
         "batched_backfill",
