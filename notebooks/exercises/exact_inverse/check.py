@@ -32,6 +32,10 @@ def check(db: Graded) -> None:
         raise NotYet(
             f"the schema is what it was, but {lost[0]}. downgrade() takes back the schema, and keeps the rows."
         )
+    if more := db.otherwise_than_given():
+        raise NotYet(
+            f"upgrade() no longer does what it did: {more[0]}. It has run in production: leave it, and write downgrade() alone."
+        )
     try:
         db.alembic("upgrade", "head")
     except AlembicError as error:

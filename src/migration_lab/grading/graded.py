@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from migration_lab.course import Exercise, given_heads, starting
+from migration_lab.course import Exercise, RowChanges, given_heads, lay_start, starting
 from migration_lab.files import files_in
 from migration_lab.learner import versions_seen
 from migration_lab.pictures import Change, Schema, diff, snapshot
@@ -161,6 +162,21 @@ class Graded:
     def meaning(self, error: AlembicError) -> str | None:
         """What a command's error means, as far as that can be seen in the files and the database; else None."""
         return explanation(error, self)
+
+    def otherwise_than_given(self) -> list[str]:
+        """What the answer's upgrade does otherwise than the one in the starter, in sentences: schema and rows.
+
+        The database is where the answer's own revisions begin, and is there again afterwards.
+        """
+        back = next(iter(given_heads(self.exercise)), self.start_revision)
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+            project = Path(folder).resolve() / "project"
+            lay_start(project, self.exercise)
+            self.alembic("upgrade", "head", project=project)
+        given = snapshot(self.session)
+        rows = changes(Rows(self.session, given), self.after, RowChanges(), within=self.schema)
+        self.alembic("downgrade", back or "base")
+        return [*map(str, diff(given, self.schema)), *rows]
 
     def _files(self) -> dict[str, bytes]:
         """The files that were in the project before the first command, as they are now."""
