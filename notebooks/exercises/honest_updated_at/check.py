@@ -1,5 +1,7 @@
 """orders.updated_at: NULL until the first UPDATE, then the moment of the last one, whoever made it."""
 
+import time
+
 from migration_lab.grading import Graded, NotYet, WrongRows
 
 TIMESTAMPTZ = "timestamp with time zone"
@@ -9,6 +11,12 @@ CHANGES = {
     "user_id": "user_id + 1",
     "created_at": "created_at - interval '1 day'",
 }
+ANOTHER_TRIGGER = (
+    "CREATE FUNCTION pg_temp.another() RETURNS trigger LANGUAGE plpgsql AS"
+    " $$ BEGIN UPDATE orders SET total = total + 1 WHERE id = {order}; RETURN NEW; END $$",
+    "CREATE TRIGGER another AFTER UPDATE ON products FOR EACH ROW EXECUTE FUNCTION pg_temp.another()",
+    "UPDATE products SET price = price + 1 WHERE id = (SELECT max(id) FROM products)",
+)
 LONG_AGO = "2000-01-01 00:00:00+00"
 EVENTS = """
     SELECT tgtype & 1 = 0 AS each_statement, tgtype & 2 = 0 AS after, tgtype & 16 = 0 AS no_update, cardinality(tgattr::int2[]) > 0 AS of_columns
@@ -31,6 +39,8 @@ def check(db: Graded) -> None:
     every_order(db)
     dictated(db, order)
     zones(db, order)
+    twice_in_a_session(db, order)
+    by_another_trigger(db, order)
     never_updated(db)
 
 
@@ -138,6 +148,34 @@ def zones(db: Graded, order: int) -> None:
                 f"an UPDATE from a session in {zone} is stamped {abs(hours)} hours off. "
                 "now() is a moment already; AT TIME ZONE makes a clock time of it, which is then read in the session's zone."
             )
+
+
+def twice_in_a_session(db: Graded, order: int) -> None:
+    """An application keeps its session for hours, and each of its UPDATEs has a moment of its own."""
+    with db.connect() as session:
+        for _ in range(2):
+            time.sleep(0.01)
+            session.execute("BEGIN")
+            session.execute("UPDATE orders SET total = total + 1 WHERE id = %s", [order])
+            [(behind,)] = session.execute("SELECT updated_at < now() FROM orders WHERE id = %s", [order])
+            session.execute("ROLLBACK")
+    if behind:
+        raise NotYet(
+            "the second UPDATE of a session is stamped with a moment before its transaction began. A constant such as "
+            "'now' is read once, when the function's plan is made; now() is read each time."
+        )
+
+
+def by_another_trigger(db: Graded, order: int) -> None:
+    with db.session.transaction(force_rollback=True):
+        for statement in ANOTHER_TRIGGER:
+            db.session.execute(statement.format(order=order))
+        query = "SELECT coalesce(updated_at >= now(), false) FROM orders WHERE id = %s"
+        [(stamped,)] = db.session.execute(query, [order])
+    if not stamped:
+        raise NotYet(
+            "an UPDATE of an order that another table's trigger makes did not change updated_at: it counts whoever makes it."
+        )
 
 
 def never_updated(db: Graded) -> None:

@@ -26,7 +26,9 @@ def check(db: Graded) -> None:
         )
     kept = "return_reason" in left.types
     if not kept and (more := db.otherwise_than_given()):
-        raise NotYet(f"upgrade() no longer does what it did: {more[0]}. It was right as it stood: the task is downgrade().")
+        raise NotYet(
+            f"upgrade() no longer does what it did: {more[0]}. It was right as it stood: the task is downgrade()."
+        )
     try:
         db.alembic("upgrade", "head")
     except AlembicError as error:

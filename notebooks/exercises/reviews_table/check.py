@@ -34,7 +34,7 @@ def check(db: Graded) -> None:
         column = table.columns.get(name)
         if column is None:
             raise NotYet(f"reviews has no column {name}; the specification asks for one of type {wanted}.")
-        if column.type != wanted:
+        if column.type != wanted and not (name == "title" and takes_eighty(db)):
             why = ANOTHER_NUMERIC if column.type.startswith("numeric") else WHY_TYPE.get(name, "")
             raise NotYet(f"reviews.{name} is {column.type}, not {wanted}. {why}".strip())
         if column.nullable != (name == "body"):
@@ -58,6 +58,16 @@ def check(db: Graded) -> None:
         )
     if not table.columns["rating"].comment:
         raise NotYet("reviews.rating has no comment. `\\d+ reviews` should tell the next person what the number means.")
+
+
+def takes_eighty(db: Graded) -> bool:
+    """Whether a title of 80 characters is taken as it is and one of 81 is refused, by a type or by a CHECK."""
+    insert = (
+        "INSERT INTO reviews (product_id, title, rating) VALUES (1, repeat('ä', {}), 4.5) RETURNING char_length(title)"
+    )
+    if db.refusal(insert.format(80)) or not db.refusal(insert.format(81)):
+        return False
+    return db.value(insert.format(80)) == 80
 
 
 def defaults(db: Graded) -> None:
