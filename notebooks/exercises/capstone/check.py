@@ -183,6 +183,12 @@ def cents(db: Graded, say) -> None:
             False,
             f"total_cents keeps {kept}: the invoice service wants whole cents, and a type without decimals has no others.",
         )
+    free = f"INSERT INTO orders (user_id) VALUES ({user(db)}) RETURNING total_cents"
+    if not db.refusal(free):
+        say(
+            False,
+            f"an order for which nobody says an amount is taken, for {db.value(free)} cents. total never let that in.",
+        )
     totals = totals_before(db)
     found = dict(db.rows("SELECT id, total_cents FROM orders"))
     other = [order for order, total in totals.items() if found.get(order) != total * 100]
