@@ -230,6 +230,14 @@ def with_sku(db: Graded) -> set[str]:
 
 def nobody_waits_for_a_scan(trace: Trace) -> None:
     """That nothing is done row by row under a lock on the items that stops writes."""
+    for statement in trace.statements:
+        if (
+            statement.built and statement.unseen and "CONCURRENTLY" not in statement.sql.upper()
+        ):  # over too soon to be seen
+            raise NotYet(
+                f"x-ray saw a statement without CONCURRENTLY, which blocks writes while the index is built: "
+                f"`{' '.join(statement.sql.split())}`. LOCKS.md has the row; CHECKLIST.md has the form for a table in use."
+            )
     for moment in trace.under(on=TABLE):
         if moment.did == "built":
             raise NotYet(

@@ -107,9 +107,7 @@ def _not_as_given(changed: str, found: Grade) -> Grade:
     """The grade of an answer that has changed a given file: that first, then what was found with the file as it is."""
     if found.outcome is Outcome.PASSED:
         return Grade(found.exercise, Outcome.NOT_YET, changed)
-    return (
-        replace(found, message=f"{changed}\n  With the file as it is now: {found.message}") if found.at_fault else found
-    )
+    return replace(found, message=f"{changed}\n  What was found besides: {found.message}") if found.at_fault else found
 
 
 def _graded(
