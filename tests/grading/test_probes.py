@@ -95,3 +95,10 @@ def test_a_revision_that_can_not_be_read_is_told_of_the_upgrade(graded):
     """The given revisions run before it, in a command of their own, which fails for the same reason."""
     grade = graded("fk_online", instead=("def upgrade()", "def upgrade("))
     assert grade.message.startswith("`alembic upgrade head` failed."), grade
+
+
+def test_a_catalog_that_is_written_by_hand_is_told(graded):
+    """It can say of a foreign key that it is proved, of which nobody has looked at one row."""
+    grade = graded("first_step", up="UPDATE pg_constraint SET convalidated = true WHERE conname = 'pk_users'")
+    assert grade.outcome is Outcome.NOT_YET, grade
+    assert "writes to a catalog by hand" in grade.message

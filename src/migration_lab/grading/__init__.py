@@ -1,7 +1,7 @@
 """Grading by the state of a real database. An exercise's ``check.py`` finds here all that it may use."""
 
 from migration_lab.learner import Grade, Outcome
-from migration_lab.pictures import Table, diff, snapshot
+from migration_lab.pictures import Table, snapshot
 from migration_xray.errors import AlembicError
 from migration_xray.trace import Moment, Trace
 from migration_xray.traffic import Traffic
@@ -10,6 +10,7 @@ from . import batch
 from .comparison import Comparison, compare
 from .graded import SECONDS, WRITER_STAYS, Graded, NotYet
 from .grader import check
+from .spelling import diff
 from .unseen import OTHER_ROWS, WrongRows
 from .watcher import check_whenever_saved
 from .ways import ways_in, ways_past, ways_to_orphan

@@ -12,13 +12,14 @@ from pathlib import Path
 import psycopg
 
 from migration_lab.course import Exercise
-from migration_lab.pictures import diff, snapshot
+from migration_lab.pictures import snapshot
 from migration_lab.workspace import Workspace
 from migration_xray.errors import UserError
 
 from .explanation import below, leftover, search_path
 from .graded import Graded
 from .outage import NOT_THE_CAUSE
+from .spelling import diff
 
 LOG = "failures.log"
 # A statement that no database takes, whatever an answer has made of it: the check's own mistake.

@@ -16,7 +16,7 @@ from psycopg import sql
 from migration_lab.course import Exercise, RowChanges, given_heads, lay_start, starting
 from migration_lab.files import files_in
 from migration_lab.learner import versions_seen
-from migration_lab.pictures import Change, Schema, diff, snapshot
+from migration_lab.pictures import Change, Schema, snapshot
 from migration_lab.runner import A_READERS, Hindrance, Met, Revision, Runner, Stopped
 from migration_lab.server import Server, environment
 from migration_xray.errors import AlembicError, UserError, sqlstate
@@ -32,6 +32,7 @@ from .outage import SERVERS, Watch
 from .patience import slowness
 from .rows import Rows
 from .scripts import mentions
+from .spelling import diff
 
 SECONDS = 30  # for each Alembic command of a grading, on a usual machine
 # Data exceptions and violated constraints: https://www.postgresql.org/docs/18/errcodes-appendix.html

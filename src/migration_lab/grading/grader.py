@@ -29,7 +29,7 @@ from .explanation import below, explanation, listing, quoted
 from .failure import LabFailure, finding, reported
 from .given import edited
 from .graded import Graded, NotYet
-from .inforce import not_in_force
+from .inforce import not_in_force, written_by_hand
 from .kept import changes
 from .outage import Exhausted, Outage
 from .roundtrip import round_trip
@@ -172,6 +172,8 @@ def _probed(exercise: Exercise, graded: Graded) -> str | None:
     """
     if lost := changes(graded.before, graded.after, exercise.rows, graded.before.schema):
         return f"after the upgrade the rows that were there are not what they were:{listing(lost)}\n  Nobody asked for that. {OTHER_ROWS}"
+    if by_hand := written_by_hand(graded.trace):
+        return f"not everything that the catalogs say was done by the server:{listing(by_hand)}"
     if off := not_in_force(graded.session, graded.stood, exercise.not_in_force):
         return f"after the upgrade not all that stands in the database is in force:{listing(off)}"
     return None

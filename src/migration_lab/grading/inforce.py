@@ -5,9 +5,12 @@ https://www.postgresql.org/docs/18/catalogs.html
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import psycopg
+
+from migration_xray.trace import Trace
 
 # What does not depend on the session's search path.
 NAME = "CASE WHEN nspname = 'public' THEN relname::text ELSE nspname || '.' || relname END"
@@ -156,3 +159,18 @@ def not_in_force(session: psycopg.Connection, before: Standing, declared: frozen
                 if count:
                     found.append(f"{thing} is marked as valid, and the rows are not so; {broken}: {count:,}.")
     return found
+
+
+# A catalog says what the server has done. Whoever writes there makes it say what nobody has done.
+BY_HAND = re.compile(
+    r"\b(UPDATE|INSERT\s+INTO|DELETE\s+FROM|MERGE\s+INTO)\s+(ONLY\s+)?(pg_catalog\.)?pg_\w+", re.IGNORECASE
+)
+
+
+def written_by_hand(trace: Trace) -> list[str]:
+    """The statements that write to the server's catalogs, in sentences."""
+    return [
+        f"`{one.in_short}` ({one.where or 'env.py'}) writes to a catalog by hand. Only the server knows what stands there by right"
+        for one in trace.statements
+        if BY_HAND.search(one.sql)
+    ]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from migration_lab.course import given_heads
-from migration_lab.pictures import Schema, diff, snapshot
+from migration_lab.pictures import Schema, snapshot
 from migration_xray.errors import AlembicError
 
 from .explanation import below, explanation, listing, quoted
 from .graded import Graded, NotYet
 from .inforce import not_in_force
+from .spelling import diff
 from .unseen import OTHER_ROWS
 
 

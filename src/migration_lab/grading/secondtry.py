@@ -13,7 +13,7 @@ from psycopg import sql
 
 from migration_lab.course import Exercise
 from migration_lab.learner import versions_seen
-from migration_lab.pictures import diff, snapshot
+from migration_lab.pictures import snapshot
 from migration_lab.runner import Hindrance, Met, Stopped
 from migration_xray.errors import AlembicError
 from migration_xray.locks import MODES
@@ -22,6 +22,7 @@ from migration_xray.trace import Statement, Trace
 from .explanation import listing, quoted
 from .graded import Graded, NotYet
 from .scratch import scratch
+from .spelling import diff
 from .unseen import prepare
 
 MOST_TRIES = 30
