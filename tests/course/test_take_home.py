@@ -614,13 +614,28 @@ def beside_a_reader(running, database: str, statement: str):
     if "CONCURRENTLY" not in statement:
         yield
         return
-    with running.connect(database) as reader:
+    done = threading.Event()
+    with running.connect(database) as reader, running.connect(database) as look:
         reader.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
         reader.execute("SELECT count(*) FROM t")
-        end = threading.Timer(0.5, reader.execute, ["COMMIT"])
-        end.start()
-        yield
-        end.join()
+
+        def leave() -> None:
+            """Half a second after somebody began to wait: on a busy machine, that takes a while."""
+            while not done.wait(0.02) and not look.execute(WAITS, [reader.info.backend_pid]).fetchone():
+                pass
+            done.wait(0.5)
+            reader.execute("COMMIT")
+
+        leaves = threading.Thread(target=leave)
+        leaves.start()
+        try:
+            yield
+        finally:
+            done.set()
+            leaves.join()
+
+
+WAITS = "SELECT 1 FROM pg_stat_activity WHERE %s = ANY (pg_blocking_pids(pid))"
 
 
 def promised(locks: str) -> dict[str, str]:

@@ -446,7 +446,7 @@ def test_every_name_fits_into_postgresqls(workspace, running):
 
 def test_an_exercise_with_a_longer_name_is_refused():
     with pytest.raises(UserError, match="has 41 letters. Shorten it to 40."):
-        manifests._exercise("x" * 41, {"number": "00"})
+        manifests.read_exercise("x" * 41, {"number": "00"})
 
 
 def test_a_place_on_a_server_of_ones_own_has_no_tag_in_its_names(workspace, running):
