@@ -167,7 +167,9 @@ class Evidence:
 
     def _judge_words(self, statement: Statement, said: str, names: _Names, locked: set[int]) -> None:
         def table(name: str) -> str:
-            fits = self.lookout.tables_called(name) if statement.unseen else names.tables(name, locked)
+            # Outside of a transaction, the lock that tells which table it is may be gone before one could look at it.
+            fits = [] if statement.unseen else names.tables(name, locked)
+            fits = fits or self.lookout.tables_called(name)
             return fits[0] if len(fits) == 1 else name
 
         if match := REWRITING.match(said):
