@@ -36,6 +36,7 @@ def check(workspace):
     def grade(text: str) -> grading.Grade:
         lay_answer(EXERCISE, {FILE: text.encode()}, workspace.project(EXERCISE.place))
         found = grading.check(EXERCISE, workspace)
+        assert found.at_fault, f"the lab or the server is why it could not run: {found.message}"
         Progress(workspace).graded(found)
         return found
 

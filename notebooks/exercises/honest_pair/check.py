@@ -1,6 +1,6 @@
 """products.is_deleted and products.deleted_at agree: in the rows that were there, and in all that come."""
 
-from migration_lab.grading import AlembicError, Graded, NotYet, WrongRows, snapshot, ways_in
+from migration_lab.grading import AlembicError, Graded, NotYet, WrongRows, quoted, snapshot, ways_in
 
 RULE = "ck_products_deleted"
 GIVEN = "0004_archive"
@@ -121,8 +121,7 @@ def way_back(db: Graded) -> None:
             raise NotYet(f"after the downgrade {lost[0]}. It takes the rule away, and leaves every product as it is.")
         db.alembic("upgrade", "head")
     except AlembicError as error:
-        quoted = "\n".join(f"  {line}" for line in str(error).splitlines())
-        raise NotYet(f"the upgrade is right, but down and up again failed.\n{quoted}") from None
+        raise NotYet(f"the upgrade is right, but down and up again failed.\n{quoted(error)}") from None
 
 
 def explain(error) -> str | None:

@@ -2,7 +2,7 @@
 
 import re
 
-from migration_lab.grading import AlembicError, Graded, NotYet, WrongRows, diff, snapshot
+from migration_lab.grading import AlembicError, Graded, NotYet, WrongRows, diff, quoted, snapshot
 
 USERS = "SELECT id, name, email, age_group FROM users ORDER BY id"
 VERSION = "SELECT version_num FROM alembic_version"
@@ -123,7 +123,3 @@ def given_back(db: Graded) -> None:
         db.alembic("upgrade", "head")
     except AlembicError as error:
         raise NotYet(f"up and down work once, but the second upgrade failed.\n{quoted(error)}") from None
-
-
-def quoted(error: AlembicError) -> str:
-    return "\n".join(f"  {line}" for line in str(error).splitlines())

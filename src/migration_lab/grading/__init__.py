@@ -8,6 +8,7 @@ from migration_xray.traffic import Traffic
 
 from . import batch
 from .comparison import Comparison, compare
+from .explanation import quoted
 from .graded import SECONDS, WRITER_STAYS, Graded, NotYet
 from .grader import check
 from .spelling import diff
@@ -35,6 +36,7 @@ __all__ = [
     "check_whenever_saved",
     "compare",
     "diff",
+    "quoted",
     "snapshot",
     "ways_in",
     "ways_past",

@@ -92,7 +92,6 @@ class Graded:
         if len(given_heads(exercise)) == 1:
             self.given_schema = self.before.schema
         self.stood = standing(self.session)
-        self.began = self.now()
 
     def upgrade(self) -> None:
         """The upgrade that is graded."""
@@ -167,7 +166,7 @@ class Graded:
     def otherwise_than_given(self) -> list[str]:
         """What the answer's upgrade does otherwise than the one in the starter, in sentences: schema and rows.
 
-        The database is where the answer's own revisions begin, and is there again afterwards.
+        The database is where the answer's own revisions begin, and is there again afterwards if there is nothing to say.
         """
         back = next(iter(given_heads(self.exercise)), self.start_revision)
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
@@ -176,8 +175,10 @@ class Graded:
             self.alembic("upgrade", "head", project=project)
         given = snapshot(self.session)
         rows = changes(Rows(self.session, given), self.after, RowChanges(), within=self.schema)
+        if found := [*map(str, diff(given, self.schema)), *rows]:
+            return found  # the answer's downgrade is for its own upgrade, and may fail here
         self.alembic("downgrade", back or "base")
-        return [*map(str, diff(given, self.schema)), *rows]
+        return []
 
     def _files(self) -> dict[str, bytes]:
         """The files that were in the project before the first command, as they are now."""
@@ -236,9 +237,13 @@ class Graded:
 
         What the statement changes is rolled back, deferred constraints included.
         """
+        return self.refused(lambda: self.session.execute(statement, parameters or None))
+
+    def refused(self, write: Callable[[], object]) -> psycopg.Error | None:
+        """The same for all that ``write`` does in the check's session."""
         try:
             with self.session.transaction(force_rollback=True):
-                self.session.execute(statement, parameters or None)
+                write()
                 self.session.execute("SET CONSTRAINTS ALL IMMEDIATE")
         except psycopg.Error as error:
             if SERVERS.match(error.sqlstate or ""):

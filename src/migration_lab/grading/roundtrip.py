@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from migration_lab.course import given_heads
-from migration_lab.pictures import Schema, snapshot
+from migration_lab.pictures import snapshot
 from migration_xray.errors import AlembicError
 
 from .explanation import below, explanation, listing, quoted
@@ -19,19 +19,14 @@ def round_trip(graded: Graded) -> None:
     The journey stops where the answer's own revisions began: further down, the given ones' tables go, and take along what
     the learner's downgrade() has left.
     """
-    heads = given_heads(graded.exercise)
-    if len(heads) == 1:
-        [given] = heads
-        _downgrade(graded, given, "the upgrade is right, but `alembic downgrade` failed.")
-        _must_lead_back(graded.before.schema, snapshot(graded.session), given)
-        _must_have_its_rows(graded)
-        failed = f"downgrade() ran, and does not lead back to {given}: the way further down is closed now."
-        _downgrade(graded, graded.start_revision or "base", failed)
-        _must_lead_back(graded.start, snapshot(graded.session), "the start")
-    else:
-        _downgrade(graded, graded.start_revision or "base", "the upgrade is right, but `alembic downgrade` failed.")
-        _must_lead_back(graded.start, snapshot(graded.session), "the start")
-        _must_have_its_rows(graded)
+    heads, start = given_heads(graded.exercise), graded.start_revision
+    first = heads[0] if len(heads) == 1 else start
+    _go_down(graded, first, "the upgrade is right, but `alembic downgrade` failed.")
+    _must_have_its_rows(graded)
+    if first != start:
+        _go_down(
+            graded, start, f"downgrade() ran, and does not lead back to {first}: the way further down is closed now."
+        )
     try:
         graded.alembic("upgrade", "head")
     except AlembicError as error:
@@ -53,18 +48,17 @@ def _must_have_its_rows(graded: Graded) -> None:
         raise NotYet(f"after the downgrade not all that stands in the database is in force:{listing(off)}")
 
 
-def _downgrade(graded: Graded, revision: str, failed: str) -> None:
+def _go_down(graded: Graded, revision: str | None, failed: str) -> None:
+    """Go down to a revision, None for base. What ``failed`` says is told where the command fails."""
     try:
-        graded.alembic("downgrade", revision)
+        graded.alembic("downgrade", revision or "base")
     except AlembicError as error:
         why = below(explanation(error, graded))
         raise NotYet(
             f"{failed}\n{quoted(error)}{why}\n  Without a way back, a bad release can't be rolled back."
         ) from None
-
-
-def _must_lead_back(wanted: Schema, found: Schema, place: str) -> None:
-    if left := diff(wanted, found):
+    if left := graded.not_back_at(revision):
+        place = "the start" if revision == graded.start_revision else revision
         raise NotYet(
             f"the upgrade is right, but the downgrade does not lead back to {place}:"
             f"{listing(left)}\n  downgrade() takes back all that upgrade() did, and no more."

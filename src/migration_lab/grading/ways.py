@@ -40,10 +40,10 @@ def ways_in(db: Graded, table: str, bad: Row, row: Row) -> str:
     ``row`` is one that keeps the rule; with the values of ``bad`` it does not. An INSERT, a COPY, an UPDATE of a new row and
     one of each row that was there before are tried, and rolled back. Raises NotYet where ``row`` itself is refused.
     """
-    if refused := _refusal(db, lambda: _insert(db, table, row)):
+    if refused := db.refused(lambda: _insert(db, table, row)):
         values = ", ".join(f"{column} {value}" for column, value in row.items())
         raise NotYet(f"{table} refuses a row that should be taken ({values}): {refused.diag.message_primary}.")
-    ways = [way for way, write in _writes(db, table, bad, row).items() if _refusal(db, write) is None]
+    ways = [way for way, write in _writes(db, table, bad, row).items() if db.refused(write) is None]
     if old := _old_rows_taken(db, table, bad):
         ways.append(old)
     return listed(ways)
@@ -74,7 +74,7 @@ def ways_past(db: Graded, table: str, values: Row, row: Row, rule: str) -> str:
             [(value,)] = db.session.execute(kept)
             holds.append(value)
 
-        if refused := _refusal(db, look):
+        if refused := db.refused(look):
             ways.append(f"{way} (refused: {refused.diag.message_primary})")
         elif not holds[0]:
             ways.append(way)
@@ -137,19 +137,6 @@ def _writes(db: Graded, table: str, values: Row, row: Row) -> dict[str, Write]:
         "a COPY": lambda: _copy(db, table, {**row, **values}),
         "an UPDATE of a new row": update,
     }
-
-
-def _refusal(db: Graded, write: Write) -> psycopg.Error | None:
-    """Why the server refuses a write, deferred constraints included, or None; the write is rolled back."""
-    try:
-        with db.session.transaction(force_rollback=True):
-            write()
-            db.session.execute("SET CONSTRAINTS ALL IMMEDIATE")
-    except psycopg.Error as error:
-        if SERVERS.match(error.sqlstate or ""):
-            raise
-        return error
-    return None
 
 
 def _insert(db: Graded, table: str, row: Row) -> None:
