@@ -243,33 +243,61 @@ def run(stage, row: Row):
 # How long, and who waited
 
 
+AWAITED = "SELECT 1 FROM pg_stat_activity WHERE %s = ANY (pg_blocking_pids(pid))"
+CHANGING = """
+SELECT 1 FROM pg_locks WHERE relation = 'users'::regclass AND mode = ANY ('{AccessExclusiveLock,RowExclusiveLock}')
+"""
+
+
 @contextmanager
-def another_session(stage, *statements, seconds: float = 0.0):
-    """A session that has done this in a transaction when the body begins, and commits so many seconds later."""
-    with stage.server.connect(stage.database, autocommit=False) as session:
+def another_session(stage, *statements, seconds: float):
+    """A session that has done this in a transaction when the body begins.
+
+    It commits so many seconds after somebody began to wait for it, and at the latest when the body has ended: on a busy
+    machine the body takes a while to get there.
+    """
+    done = threading.Event()
+    with stage.server.connect(stage.database, autocommit=False) as session, stage.server.connect(stage.database) as look:
         for statement in statements:
             session.execute(statement)
-        timer = threading.Timer(seconds, session.commit)
-        timer.start()
-        yield
-        timer.join()
+
+        def leave():
+            while not done.wait(0.02) and not look.execute(AWAITED, [session.info.backend_pid]).fetchone():
+                pass
+            done.wait(seconds)
+            session.commit()
+
+        with joined(threading.Thread(target=leave), ends=done):
+            yield
 
 
 @contextmanager
 def waiting_for(stage, *queries):
-    """Sessions that send these queries a quarter of a second from now, each when it will have to wait."""
+    """Sessions that send these queries, each once a migration changes users or waits to: each will have to wait."""
+    done = threading.Event()
 
     def send(query):
         with stage.server.connect(stage.database) as session:
             session.execute("SET statement_timeout = '20s'")
+            while not done.wait(0.02) and not session.execute(CHANGING).fetchone():
+                pass
             session.execute(query)
 
-    timers = [threading.Timer(0.25, send, [query]) for query in queries]
-    for timer in timers:
-        timer.start()
-    yield
-    for timer in timers:
-        timer.join()
+    with joined(*(threading.Thread(target=send, args=[query]) for query in queries), ends=done):
+        yield
+
+
+@contextmanager
+def joined(*threads, ends: threading.Event):
+    """These threads run beside the body; at its end, however that comes, they are told, and waited for."""
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        ends.set()
+        for thread in threads:
+            thread.join()
 
 
 def only(things):
@@ -289,7 +317,7 @@ def test_a_lock_is_held_until_the_commit(stage):
 def test_a_lock_is_held_from_when_it_was_had(stage):
     """While ALTER waits for a reader it has nothing yet; counting that in would blame the lock for the wait."""
     stage.reset(*USERS)
-    with another_session(stage, "SELECT 1 FROM users", seconds=2):
+    with another_session(stage, "SELECT 1 FROM users", seconds=0.8):
         trace = stage.upgrade("op.execute('ALTER TABLE users ADD phone text')")
     held, statement = trace.strongest("users"), only(trace.statements)
     assert statement.ms >= statement.lock_wait_ms >= 500
@@ -322,7 +350,7 @@ def test_who_waited_for_rows(stage):
 def test_who_waited_behind_a_lock_that_was_never_had(stage):
     """The lock queue: ALTER gives up at its lock_timeout, and all the while readers stood behind it."""
     stage.reset(*USERS)
-    with another_session(stage, "SELECT 1 FROM users", seconds=1), waiting_for(stage, "SELECT 1 FROM users"):
+    with another_session(stage, "SELECT 1 FROM users", seconds=60), waiting_for(stage, "SELECT 1 FROM users"):
         trace = stage.execute("SET lock_timeout = '700ms'", "ALTER TABLE users ADD phone text", fails=True)
     assert trace.strongest("users") is None
     assert trace.statements[-1].error.sqlstate == trace.sqlstate == "55P03"
@@ -350,7 +378,7 @@ def test_an_open_writer_holds_up_a_concurrent_index(stage):
 def test_an_index_that_waits_is_not_told_of_idle_readers(stage):
     """An idle READ COMMITTED reader holds up no concurrent index; x-ray's own looks must not either."""
     stage.reset(*USERS)
-    with another_session(stage, "SELECT 1 FROM users"):
+    with another_session(stage, "SELECT 1 FROM users", seconds=0):
         trace = stage.upgrade(
             "with op.get_context().autocommit_block():\n    op.execute('CREATE INDEX CONCURRENTLY ix ON users (name)')"
         )
