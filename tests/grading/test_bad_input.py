@@ -15,7 +15,8 @@ import pytest
 from tests.grading.test_grading import EXERCISE, FILE, SOLUTION, is_running, migration
 from tests.waiting import wait_until
 
-from migration_lab.grading import batch, cluster
+from migration_lab.grading import batch
+from migration_lab.grading.probes import cluster
 from migration_lab.learner.grade import Grade, Outcome
 from migration_lab.server import startstate
 from migration_lab.server.postgres import Server

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from migration_lab.grading.graded import Graded, NotYet
-from migration_lab.grading.rows import Rows
+from migration_lab.grading.probes.rows import Rows
 from migration_lab.grading.ways import ways_in, ways_past, ways_to_orphan
 from migration_lab.pictures import snapshot
 

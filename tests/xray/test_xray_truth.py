@@ -257,7 +257,10 @@ def another_session(stage, *statements, seconds: float):
     machine the body takes a while to get there.
     """
     done = threading.Event()
-    with stage.server.connect(stage.database, autocommit=False) as session, stage.server.connect(stage.database) as look:
+    with (
+        stage.server.connect(stage.database, autocommit=False) as session,
+        stage.server.connect(stage.database) as look,
+    ):
         for statement in statements:
             session.execute(statement)
 

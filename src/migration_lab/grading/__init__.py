@@ -7,11 +7,11 @@ from migration_xray.trace import Moment, Trace
 from migration_xray.traffic import Traffic
 
 from . import batch
-from .comparison import Comparison, compare
-from .explanation import quoted
+from .comparing import Comparison, compare
+from .explanations import quoted
 from .graded import SECONDS, WRITER_STAYS, Graded, NotYet
 from .grader import check
-from .spelling import diff
+from .probes import diff
 from .unseen import OTHER_ROWS, WrongRows
 from .watcher import check_whenever_saved
 from .ways import ways_in, ways_past, ways_to_orphan

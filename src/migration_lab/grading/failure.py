@@ -16,10 +16,10 @@ from migration_lab.pictures import snapshot
 from migration_lab.workspace import Workspace
 from migration_xray.errors import UserError
 
-from .explanation import below, leftover, search_path
+from .explanations import below, leftover, search_path
 from .graded import Graded
 from .outage import NOT_THE_CAUSE
-from .spelling import diff
+from .probes import diff
 
 LOG = "failures.log"
 # A statement that no database takes, whatever an answer has made of it: the check's own mistake.

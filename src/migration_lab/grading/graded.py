@@ -23,16 +23,11 @@ from migration_xray.errors import AlembicError, UserError, sqlstate
 from migration_xray.trace import Trace
 from migration_xray.words import listed
 
-from . import cluster
 from .blocker import Blocker
-from .explanation import below, explanation, listing, quoted
-from .inforce import standing
-from .kept import changes
+from .explanations import below, explanation, listing, mentions, quoted
 from .outage import SERVERS, Watch
 from .patience import slowness
-from .rows import Rows
-from .scripts import mentions
-from .spelling import diff
+from .probes import Rows, changes, cluster, diff, standing
 
 SECONDS = 30  # for each Alembic command of a grading, on a usual machine
 # Data exceptions and violated constraints: https://www.postgresql.org/docs/18/errcodes-appendix.html

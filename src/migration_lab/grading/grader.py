@@ -25,16 +25,13 @@ from migration_lab.workspace import Workspace
 from migration_xray.costs import costs
 from migration_xray.errors import AlembicError, UserError
 
-from .explanation import below, explanation, listing, quoted
+from .explanations import below, explanation, listing, overlooked, quoted
 from .failure import LabFailure, finding, reported
-from .given import edited
 from .graded import Graded, NotYet
-from .inforce import not_in_force, written_by_hand
-from .kept import changes
 from .outage import Exhausted, Outage
+from .probes import changes, edited, not_in_force, written_by_hand
 from .roundtrip import round_trip
 from .scratch import scratch
-from .scripts import overlooked
 from .secondtry import reached, second_try
 from .unseen import OTHER_ROWS, prepare, whose_rows
 

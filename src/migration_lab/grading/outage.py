@@ -20,7 +20,7 @@ from migration_lab.server import Server
 from migration_xray.connection import FULL, TAKEN
 from migration_xray.errors import UserError, sqlstate
 
-from .explanation import LOST
+from .explanations import LOST
 from .patience import Meter, times_slower
 
 # Insufficient resources, operator intervention and connection exceptions; a statement that was canceled (57014) is not

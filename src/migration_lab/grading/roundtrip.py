@@ -6,10 +6,9 @@ from migration_lab.course import given_heads
 from migration_lab.pictures import snapshot
 from migration_xray.errors import AlembicError
 
-from .explanation import below, explanation, listing, quoted
+from .explanations import below, explanation, listing, quoted
 from .graded import Graded, NotYet
-from .inforce import not_in_force
-from .spelling import diff
+from .probes import diff, not_in_force
 from .unseen import OTHER_ROWS
 
 

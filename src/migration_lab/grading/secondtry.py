@@ -19,15 +19,14 @@ from migration_xray.errors import AlembicError
 from migration_xray.locks import MODES
 from migration_xray.trace import Statement, Trace
 
-from .explanation import listing, quoted
+from .explanations import listing, quoted, short
 from .graded import Graded, NotYet
+from .probes import diff
 from .scratch import scratch
-from .spelling import diff
 from .unseen import prepare
 
 MOST_TRIES = 30
 STRONG = MODES["ShareLock"].rank  # a writer is in the way of this one and of the stronger ones
-LONGEST = 100  # letters of a statement in a message
 
 OURS = "nspname !~ '^pg_' AND nspname <> 'information_schema' AND relname <> 'alembic_version'"
 RELATIONS = f"""
@@ -168,6 +167,4 @@ def _after_timeout(met: list[Met]) -> str:
 
 
 def _named(statement: Statement | Met) -> str:
-    words = " ".join(statement.sql.split())
-    shown = words if len(words) <= LONGEST else f"{words[: LONGEST - 2]} …"
-    return f"`{shown}` ({statement.where or 'env.py'})"
+    return f"`{short(statement.sql)}` ({statement.where or 'env.py'})"

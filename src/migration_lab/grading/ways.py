@@ -12,7 +12,7 @@ from migration_xray.words import listed
 
 from .graded import Graded, NotYet
 from .outage import SERVERS
-from .rows import identifier
+from .probes import identifier
 
 Row = Mapping[str, Any]  # column → value
 Write = Callable[[], Any]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from migration_lab.course import RowChanges
-from migration_lab.grading.kept import changes
-from migration_lab.grading.rows import Rows
+from migration_lab.grading.probes.kept import changes
+from migration_lab.grading.probes.rows import Rows
 from migration_lab.pictures import snapshot
 
 NOTHING = RowChanges()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from migration_lab.grading.spelling import diff
+from migration_lab.grading.probes.spelling import diff
 from migration_lab.pictures import snapshot
 
 TABLE = "CREATE TABLE orders (id int, status varchar(20), CONSTRAINT ck CHECK ({}))"

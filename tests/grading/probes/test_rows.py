@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from migration_lab.grading.rows import Rows
+from migration_lab.grading.probes.rows import Rows
 from migration_lab.pictures import snapshot
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from migration_lab.grading.differences import LEGEND, differences
+from migration_lab.grading.comparing.differences import LEGEND, differences
 
 
 def test_a_diff_says_by_signs_whose_a_line_is():

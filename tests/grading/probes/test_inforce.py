@@ -5,7 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from migration_lab.grading.inforce import not_in_force, standing
+from migration_lab.grading.probes.inforce import not_in_force, standing
 
 
 @pytest.fixture

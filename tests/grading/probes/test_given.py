@@ -6,7 +6,7 @@ import pytest
 
 from migration_lab.course import find_exercise, given_files, given_heads
 from migration_lab.grading import batch
-from migration_lab.grading.given import edited
+from migration_lab.grading.probes.given import edited
 from migration_lab.learner.grade import Outcome
 
 EXERCISE = find_exercise("unseen_drift")

@@ -14,10 +14,10 @@ from migration_lab.workspace import Workspace
 from migration_xray.costs import Costs, costs
 from migration_xray.errors import UserError
 
-from .graded import Graded, NotYet
-from .outage import Exhausted
-from .scratch import scratch
-from .unseen import prepare
+from ..graded import Graded, NotYet
+from ..outage import Exhausted
+from ..scratch import scratch
+from ..unseen import prepare
 
 
 def measured(exercise: Exercise, answer: Answer, workspace: Workspace, say: Callable[[str], None]) -> Costs:

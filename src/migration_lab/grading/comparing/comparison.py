@@ -15,8 +15,8 @@ from migration_lab.workspace import Workspace
 from migration_xray.costs import MEASURES, Costs
 from migration_xray.errors import UserError
 
+from ..grader import silently
 from .differences import LEGEND, Difference, differences
-from .grader import silently
 from .measurement import measured
 
 CAPTION = "What each costs the server"

@@ -1,0 +1,5 @@
+"""A learner's answer beside the solution."""
+
+from .comparison import Comparison, compare
+
+__all__ = ["Comparison", "compare"]

@@ -1,0 +1,20 @@
+"""What a failed command means, for any exercise, and the words in which messages tell it."""
+
+from .explanation import explanation
+from .leftovers import leftover, search_path
+from .python import LOST
+from .scripts import mentions, overlooked
+from .wording import below, listing, quoted, short
+
+__all__ = [
+    "LOST",
+    "below",
+    "explanation",
+    "leftover",
+    "listing",
+    "mentions",
+    "overlooked",
+    "quoted",
+    "search_path",
+    "short",
+]
