@@ -182,6 +182,20 @@ def test_a_build_that_leaves_an_invalid_index_is_told(upgrade):
     assert "index ix_age on users is INVALID, was valid" in said or "ix_age is INVALID" in said
 
 
+def test_a_timeout_that_stays_switched_off_is_told(upgrade):
+    """What is lifted for a build stays lifted for what comes next, and everybody queues behind that."""
+    body = """
+        with op.get_context().autocommit_block():
+            op.execute("SET lock_timeout = 0")
+            op.execute("CREATE INDEX CONCURRENTLY IF NOT EXISTS ix_age ON users (age)")
+            {}
+        op.add_column("users", sa.Column("phone", sa.Text()))
+        """
+    said = upgrade(body.format(""))
+    assert "in the way of `ALTER TABLE users ADD COLUMN phone TEXT` (0004_phone.py:16), and lock_timeout was 0" in said
+    assert upgrade(body.format("op.execute('RESET lock_timeout')")) == ""
+
+
 def test_an_error_that_env_py_keeps_to_itself_is_told(upgrade):
     swallowing = RETRIES.replace('if error.orig.sqlstate != "55P03":', "break").replace("                raise\n", "")
     said = upgrade('op.add_column("users", sa.Column("phone", sa.Text()))', env=swallowing)

@@ -18,6 +18,11 @@ def check(db: Graded) -> None:
         raise NotYet(
             f"orders.delivery is {column.type} now, and takes values that no one has agreed on. Leave it of the type delivery."
         )
+    if (was := db.given_schema.tables["orders"].columns["delivery"].default) != column.default:
+        raise NotYet(
+            f"the default of orders.delivery was {was or 'none'}, and is {column.default or 'none'} now. Old code adds orders "
+            "without a word about their delivery: they are to get what they got before."
+        )
     if any("public.orders" in statement.rewrote for statement in db.trace.statements):
         raise NotYet(
             "x-ray saw that the migration wrote the whole table anew, with reads and writes shut out. "

@@ -20,6 +20,7 @@ def check(db: Graded) -> None:
             + f"\n  {why(changes)}"
         )
     orders_are_as_before(db)
+    columns_are_in_their_places(db)
     if lost := db.lost_on_the_way_back():
         raise NotYet(
             f"the schema is what it was, but {lost[0]}. downgrade() takes back the schema, and keeps the rows."
@@ -32,6 +33,28 @@ def check(db: Graded) -> None:
         db.alembic("upgrade", "head")
     except AlembicError as error:
         raise NotYet(f"up and down work once, but the second upgrade failed.\n{quoted(error)}") from None
+    a_returned_order_stays_so(db)
+
+
+def columns_are_in_their_places(db: Graded) -> None:
+    was, now = (list(schema.tables["orders"].columns) for schema in (db.start, snapshot(db.session)))
+    if was != now:
+        raise NotYet(
+            f"the columns of orders were {', '.join(was)}, and after the downgrade they are {', '.join(now)}. A column that is "
+            "made anew stands at the end, where `SELECT *` and `INSERT` without names meet it: change the type of the old one."
+        )
+
+
+def a_returned_order_stays_so(db: Graded) -> None:
+    """Once more down, after the shop has taken an order back."""
+    db.session.execute("INSERT INTO returns (order_id) SELECT max(id) FROM orders WHERE status = 'complete'")
+    order = db.value("SELECT order_id FROM returns")
+    down(db)
+    if (status := db.value("SELECT status FROM orders WHERE id = %s", order)) != "returned":
+        raise NotYet(
+            f"the shop took order {order} back while the upgrade was in force, so its status was 'returned'; after the downgrade "
+            f"it is {status!r}. The old column holds any text of up to 20 letters: the way back changes no order."
+        )
 
 
 def orders_are_as_before(db: Graded) -> None:

@@ -19,6 +19,11 @@ def check(db: Graded) -> None:
             "The SET began a transaction, and Alembic leaves one that it finds to whoever began it: nobody committed."
         )
     for transaction in db.trace.transactions:
+        if transaction.autocommit and transaction.revisions:
+            raise NotYet(
+                f"each statement of {transaction.revisions[0]} was committed by itself, its line in alembic_version too. A revision "
+                "that fails half-way leaves its first half behind: its statements and that line are one transaction."
+            )
         if len(transaction.revisions) > 1:
             raise NotYet(
                 f"{' and '.join(transaction.revisions)} ran in one transaction. "

@@ -85,6 +85,7 @@ def second_try(exercise: Exercise, first: Graded, goal: Reached, stem: str) -> N
         _get_through(graded, hindrance)
         if hindrance.met:
             _must_be_as_without(first, goal, graded, hindrance.met)
+            _must_not_wait_for_ever(hindrance.met)
 
 
 def asks_for_strong_locks(trace: Trace) -> bool:
@@ -141,6 +142,15 @@ def _must_be_as_without(first: Graded, goal: Reached, graded: Graded, met: list[
         raise NotYet(
             f"{_after_timeout(met)} The next try ran, and leads to other rows than an upgrade that nobody was in the way of:"
             f"{listing(other)}\n  What a try has written and committed, the next one must not write again."
+        )
+
+
+def _must_not_wait_for_ever(met: list[Met]) -> None:
+    if endless := [one for one in met if one.endless]:
+        raise NotYet(
+            f"somebody's open transaction was in the way of {_named(endless[0])}, and lock_timeout was 0: nothing would have ended "
+            "that wait, and everybody who came later would have stood in a queue behind it. Only what lets others work while it "
+            "waits, as CONCURRENTLY does, may wait for ever. Set lock_timeout again before the next statement."
         )
 
 

@@ -17,12 +17,14 @@ class Met:
     """A statement that had to wait for somebody's transaction.
 
     ``where`` is the line of the migration, "0004_phone.py:21", or None where env.py sent it. ``timed_out`` is false where it
-    waited until the transaction was over, and went through.
+    waited until the transaction was over, and went through. ``endless`` is true where that was a wait for a lock that others
+    queue behind, and the migration had switched off what would have ended it.
     """
 
     where: str | None
     sql: str
     timed_out: bool = False
+    endless: bool = False
 
 
 @dataclass

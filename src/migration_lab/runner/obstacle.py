@@ -202,7 +202,9 @@ class BeforeEach(Obstacle):
 
     def stand_before(self, statement: Met, migration: Connection) -> None:
         self.limit = _ask(migration, "SHOW lock_timeout")
-        self.means_to_wait = self.limit == "0" or self.limit == self.usual and bool(CONCURRENT.search(statement.sql))
+        beside_writers = bool(CONCURRENT.search(statement.sql))
+        self.means_to_wait = self.limit == "0" or self.limit == self.usual and beside_writers
+        statement.endless = self.limit == "0" != self.usual and not beside_writers
         self.scope = "SESSION" if _status(migration) == TransactionStatus.IDLE else "LOCAL"
         if not self.means_to_wait:
             _ask(migration, f"SET {self.scope} lock_timeout = '{self.SHORT}'")

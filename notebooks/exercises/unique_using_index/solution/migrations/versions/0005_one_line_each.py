@@ -27,6 +27,7 @@ def upgrade() -> None:
             unique=True,
             postgresql_concurrently=True,
         )
+    op.execute("RESET lock_timeout")  # the next statement is one behind which all others queue
     op.execute(
         "ALTER TABLE order_items ADD CONSTRAINT uq_order_items_order_product"
         " UNIQUE USING INDEX uq_order_items_order_product"
