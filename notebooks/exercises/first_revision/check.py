@@ -1,15 +1,15 @@
 """One revision makes example_items; its docstring is what `alembic history` prints."""
 
-from migration_lab.grading import Graded, NotYet
+from migration_lab.grading import Graded, NotYet, holds_text
 
-TYPES = {"id": "integer", "name": "character varying(100)"}
+COLUMNS = ("id", "name")
 
 
 def check(db: Graded) -> None:
     table = db.schema.tables.get("example_items")
     if table is None:
         raise NotYet("the upgrade ran, but there is no table example_items. `upgrade()` should create it.")
-    missing = [name for name in TYPES if name not in table.columns]
+    missing = [name for name in COLUMNS if name not in table.columns]
     if missing:
         raise NotYet(f"example_items has no column {' and no column '.join(missing)}; it should have id and name.")
     key = next((key for key in table.constraints.values() if key.kind == "primary key"), None)
@@ -27,9 +27,13 @@ def check(db: Graded) -> None:
             f'`alembic history` prints "{title}" for {revision.revision}. It takes the first docstring of the file: '
             "put the one that says what this migration does on top."
         )
-    for name, wanted in TYPES.items():
-        if table.columns[name].type != wanted:
-            raise NotYet(f"example_items.{name} is {table.columns[name].type}, not {wanted}.")
+    number, text = (table.columns[name].type for name in COLUMNS)
+    if number != "integer":
+        raise NotYet(f"example_items.id is {number}, not integer.")
+    if not holds_text(db, "example_items", "name", 100, {"id": 1}):
+        raise NotYet(
+            f"example_items.name is {text}, not character varying(100): it is to take 100 characters, and to refuse a longer text."
+        )
     if table.columns["name"].nullable:
         raise NotYet("example_items.name allows NULL, and an item without a name would slip in: nullable=False.")
     if key.name != "pk_example_items":

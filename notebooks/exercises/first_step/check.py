@@ -1,6 +1,8 @@
 """users.city is there, as text that may be missing."""
 
-from migration_lab.grading import Graded, NotYet
+from migration_lab.grading import Graded, NotYet, holds_text
+
+USER = {"name": "Noor Khan", "email": "noor.khan@example.com"}
 
 
 def check(db: Graded) -> None:
@@ -14,10 +16,10 @@ def check(db: Graded) -> None:
             raise NotYet(f"users has a new column {added[0]}, but none called city. The application asks for city.")
         raise NotYet("users has no column city after the upgrade. `upgrade()` should add it.")
     city = columns["city"]
-    if city.type != "character varying(50)":
-        raise NotYet(f"users.city is {city.type}; text of up to 50 characters is asked for: sa.String(length=50).")
     if not city.nullable:
         raise NotYet("users.city is NOT NULL, so nobody can leave it out. It may be missing: nullable=True.")
+    if not holds_text(db, "users", "city", 50, USER):
+        raise NotYet(f"users.city is {city.type}; text of up to 50 characters is asked for: sa.String(length=50).")
 
 
 def explain(error) -> str | None:

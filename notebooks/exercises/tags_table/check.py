@@ -1,8 +1,8 @@
 """product_tags: a row for each pair, and rules that no array can keep."""
 
-from migration_lab.grading import Graded, NotYet, WrongRows, ways_in, ways_to_orphan
+from migration_lab.grading import Graded, NotYet, WrongRows, holds_text, ways_in, ways_to_orphan
 
-COLUMNS = {"product_id": "integer", "tag": "character varying(50)"}
+COLUMNS = ("product_id", "tag")
 TABLE = "SELECT product_id, tag FROM product_tags"
 PRODUCT = {"name": "Teapot", "price": "24.90"}
 
@@ -13,13 +13,20 @@ def check(db: Graded) -> None:
     table = db.schema.tables.get("product_tags")
     if table is None:
         raise NotYet("there is no table product_tags after the upgrade.")
-    for name, wanted in COLUMNS.items():
-        column = table.columns.get(name)
-        if column is None or column.type != wanted:
-            found = f"is {column.type}" if column else "is missing"
-            raise NotYet(f"product_tags.{name} {found}; {wanted} is asked for, as in products.")
-        if column.nullable:
+    for name in COLUMNS:
+        if name not in table.columns:
+            raise NotYet(f"product_tags has no column {name}.")
+        if table.columns[name].nullable:
             raise NotYet(f"product_tags.{name} allows NULL: a pair has two halves.")
+    key, tag = (table.columns[name].type for name in COLUMNS)
+    if key != "integer":
+        raise NotYet(f"product_tags.product_id is {key}; integer is asked for, as products.id is.")
+    untagged = next(product["id"] for product in db.before["products"] if not product["tags"])
+    if not holds_text(db, "product_tags", "tag", 50, {"product_id": untagged}):
+        raise NotYet(
+            f"product_tags.tag is {tag}; character varying(50) is asked for, as in products: a tag of 50 characters is taken, "
+            "and a longer one is not."
+        )
     rows(db)
     rules(db)
     ways = {index.columns[0] for index in table.indexes.values() if index.valid and index.predicate is None}

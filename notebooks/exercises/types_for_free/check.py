@@ -13,6 +13,8 @@ WHY = {
     "orders": "In a session in UTC the type alone can change; AT TIME ZONE is computed for every row, also where nothing comes of it",
 }
 
+LONG_NAMES = {"users": "Ana " * 45 + "Ek", "products": "tea" * 60}
+
 
 def check(db: Graded) -> None:
     for (table, name), wanted in TYPES.items():
@@ -47,6 +49,25 @@ def way_back(db: Graded) -> None:
             f"after the downgrade order {order} is dated {told(hours)} than it came in: downgrade() runs in the session's zone as well."
         )
     db.alembic("upgrade", "head")
+    long_names(db)
+
+
+def long_names(db: Graded) -> None:
+    """The way back once more, after new code has used its room: it may refuse, but not cut."""
+    for table, name in LONG_NAMES.items():
+        row, was = (db.before[table][-1][column] for column in ("id", "name"))
+        db.session.execute(f"UPDATE {table} SET name = %s WHERE id = %s", [name, row])
+        try:
+            db.downgrade(db.start_revision)
+        except NotYet:  # the server has refused, and nothing is lost
+            db.session.execute(f"UPDATE {table} SET name = %s WHERE id = %s", [was, row])
+            continue
+        if (now := db.value(f"SELECT name FROM {table} WHERE id = %s", row)) != name:
+            raise NotYet(
+                f"new code gave row {row} of {table} a name of {len(name)} characters, and after the downgrade it has {len(now)}: "
+                "an explicit cast cuts off without a word. Without USING the server refuses, and nothing is lost."
+            )
+        db.alembic("upgrade", "head")
 
 
 def moments(db: Graded) -> None:

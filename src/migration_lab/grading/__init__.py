@@ -14,7 +14,7 @@ from .grader import check
 from .probes import diff
 from .unseen import OTHER_ROWS, WrongRows
 from .watcher import check_whenever_saved
-from .ways import ways_in, ways_past, ways_to_orphan
+from .ways import holds_text, ways_in, ways_past, ways_to_orphan
 
 __all__ = [
     "OTHER_ROWS",
@@ -36,6 +36,7 @@ __all__ = [
     "check_whenever_saved",
     "compare",
     "diff",
+    "holds_text",
     "quoted",
     "snapshot",
     "ways_in",

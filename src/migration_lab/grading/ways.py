@@ -49,6 +49,19 @@ def ways_in(db: Graded, table: str, bad: Row, row: Row) -> str:
     return listed(ways)
 
 
+def holds_text(db: Graded, table: str, column: str, length: int, row: Row) -> bool:
+    """Whether a column takes texts of up to so many characters as they are and refuses a longer one, by its type or a CHECK.
+
+    ``row`` has the values of the other columns. ``character(n)`` fills up with blanks what is shorter, so it does not.
+    """
+
+    def takes(text: str) -> bool:
+        return db.refused(lambda: _insert(db, table, {**row, column: text})) is None
+
+    padded = db.schema.tables[table].columns[column].type.startswith("character(")
+    return not padded and takes("") and takes("ä" * length) and not takes("ä" * (length + 1))
+
+
 def ways_past(db: Graded, table: str, values: Row, row: Row, rule: str) -> str:
     """The ways by which values are written so that the written row does not keep a rule, in words; "" where all do.
 
