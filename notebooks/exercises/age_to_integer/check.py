@@ -145,6 +145,11 @@ def old_and_new_code(db: Graded) -> None:
     for age, rule in (("33", "age_int = 33"), ("unknown", "age_int IS NULL")):
         if ways := ways_past(db, "users", {"age": age}, una, rule):
             raise NotYet(f"age_int does not follow an age of {age!r} that old code writes by {ways}.")
+    for age in (" 34 ", "12A", "", "034"):
+        if ways := ways_past(db, "users", {"age": age}, una, f"age = '{age}'"):
+            raise NotYet(
+                f"old code writes the age {age!r} by {ways}, and users.age does not say so afterwards: it stays as it was typed."
+            )
 
 
 def locks(db: Graded) -> None:
