@@ -18,7 +18,7 @@ from migration_lab.grading.graded import Graded, NotYet
 from migration_lab.grading.grader import silently
 from migration_lab.grading.scratch import scratch
 from migration_lab.grading.unseen import prepare
-from migration_lab.runner import AN_INDEXS, Hindrance, Runner
+from migration_lab.runner import Runner
 
 EXERCISE = find_exercise("add_phone")
 FILE = "migrations/versions/0004_phone.py"
@@ -196,6 +196,17 @@ def test_a_timeout_that_stays_switched_off_is_told(upgrade):
     assert upgrade(body.format("op.execute('RESET lock_timeout')")) == ""
 
 
+def test_a_fill_that_times_out_after_a_commit_is_told(upgrade):
+    """Its lock is no strong one, and the next try still meets what was committed before it."""
+    said = upgrade("""
+        with op.get_context().autocommit_block():
+            op.execute("ALTER TABLE users ADD COLUMN phone text")
+        op.execute("UPDATE users SET phone = '' WHERE id < 10")
+        """)
+    assert "in the way of `UPDATE users SET phone = '' WHERE id < 10` (0004_phone.py:14)" in said
+    assert 'column "phone" of relation "users" already exists' in said
+
+
 def test_an_error_that_env_py_keeps_to_itself_is_told(upgrade):
     swallowing = RETRIES.replace('if error.orig.sqlstate != "55P03":', "break").replace("                raise\n", "")
     said = upgrade('op.add_column("users", sa.Column("phone", sa.Text()))', env=swallowing)
@@ -221,9 +232,8 @@ def test_nothing_is_run_again_without_a_strong_lock(upgrade, monkeypatch):
     "exercise", [one for one in exercises().values() if one.second_try], ids=lambda exercise: exercise.id
 )
 def test_a_solution_begins_again_from_anywhere(exercise, tried, tmp_path, monkeypatch):
-    """Also where a batch or a proof has timed out, which no answer is asked for: people copy what they see."""
-    monkeypatch.setattr(secondtry, "asks_for_strong_locks", lambda trace: True)
-    monkeypatch.setattr(secondtry, "Hindrance", lambda relations: Hindrance(relations, AN_INDEXS))
+    """Also where it is not asked for, because nothing can be left behind: people copy what they see."""
+    monkeypatch.setattr(secondtry, "can_get_stuck", lambda trace: True)
     project = tmp_path / "project"
     lay_start(project, exercise)
     shutil.copytree(exercise.folder / "solution", project, dirs_exist_ok=True)

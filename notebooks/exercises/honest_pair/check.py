@@ -106,8 +106,18 @@ def running_code(db: Graded) -> None:
 
 
 def way_back(db: Graded) -> None:
+    sold_out = next(one["id"] for one in reversed(db.before["products"]) if not one["is_deleted"])
+    [(time,)] = db.session.execute(
+        "UPDATE products SET is_deleted = true, deleted_at = now() WHERE id = %s RETURNING deleted_at", [sold_out]
+    ).fetchall()
     try:
         db.alembic("downgrade", GIVEN)
+        if db.value("SELECT deleted_at FROM products WHERE id = %s", sold_out) != time:
+            raise NotYet(
+                f"the running code deleted product {sold_out} after the upgrade, with the time; after the downgrade that time is "
+                "gone. The way back takes the rule away, and no more."
+            )
+        db.session.execute("UPDATE products SET is_deleted = false, deleted_at = NULL WHERE id = %s", [sold_out])
         if RULE in snapshot(db.session).tables["products"].constraints:
             raise NotYet(f"{RULE} is still there after the downgrade: downgrade() takes back what upgrade() did.")
         now = dict(db.rows("SELECT id, deleted_at FROM products"))

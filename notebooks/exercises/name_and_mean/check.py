@@ -1,6 +1,6 @@
 """products.price is positive, by a check whose name says so once."""
 
-from migration_lab.grading import Graded, NotYet, ways_in
+from migration_lab.grading import AlembicError, Graded, NotYet, snapshot, ways_in
 
 NAME = "ck_products_price_positive"
 INSERT = "INSERT INTO products (name, price) VALUES ('Teapot', %s)"
@@ -25,6 +25,31 @@ def check(db: Graded) -> None:
             f"{NAME} is NOT VALID (pg_constraint.convalidated is false): it holds new rows to the rule, and the "
             "products that were there before are not proved. VALIDATE does that."
         )
+    beside_a_product_for_nothing(db)
+
+
+def beside_a_product_for_nothing(db: Graded) -> None:
+    """Once more up, with an old product that breaks the rule: the migration may fail, but not leave it and say nothing."""
+    db.downgrade(db.start_revision)
+    product = db.session.execute("INSERT INTO products (name, price) VALUES ('Gift', 0) RETURNING id").fetchone()[0]
+    try:
+        db.alembic("upgrade", "head")
+    except AlembicError:
+        db.session.execute(f"ALTER TABLE products DROP CONSTRAINT IF EXISTS {NAME}")
+        db.session.execute("DELETE FROM products WHERE id = %s", [product])
+        db.alembic("upgrade", "head")
+        return
+    price = db.value("SELECT price FROM products WHERE id = %s", product)
+    if price is None or price > 0:
+        became = "is gone" if price is None else f"costs {price} now"
+        raise NotYet(
+            f"an old product had a price of 0, and {became}: what it is to cost is not for a migration to say."
+        )
+    valid = snapshot(db.session).tables["products"].constraints[NAME].validated
+    raise NotYet(
+        f"an old product had a price of 0, and the upgrade ended as if all were well; {NAME} is "
+        f"{'there all the same' if valid else 'NOT VALID then'}. A proof that fails has to be heard: let its error out."
+    )
 
 
 def missing(db: Graded) -> str:

@@ -130,6 +130,10 @@ def refuses_what_it_should(db: Graded) -> None:
             raise NotYet(f"an item without {column} was taken: order_items.{column} allows NULL.")
     if db.refusal(ITEM.format(f"({order}, {product}, 1, 9.99), ({order}, {product}, 2, 9.99)")) is None:
         raise NotYet("a product was taken twice in one order: nothing keeps (order_id, product_id) unique.")
+    if db.refusal(ITEM.format(f"({order}, {product}, 1, 9.99), ({order}, {product}, 1, 8.88)")) is None:
+        raise NotYet(
+            "a product was taken twice in one order, at two prices: (order_id, product_id) alone is to be unique."
+        )
     two = ITEM.format(f"({order}, {product}, 1, 9.99), ({order}, {last(db, 'products')[1]}, 1, 9.99)")
     if db.refusal(f"{two}; UPDATE order_items SET product_id = {product}") is None:
         raise NotYet(

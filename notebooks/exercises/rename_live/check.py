@@ -45,10 +45,30 @@ def check(db: Graded) -> None:
             db, "orders", {name: 77}, {"user_id": db.before["users"][-1]["id"], name: 9}, f"{other} = 77"
         ):
             raise NotYet(f"{other} does not follow a {name} that is written by {ways}: the two names have two numbers.")
+    an_order_that_is_not_filled_yet(db)
     if any("public.orders" in statement.rewrote for statement in db.trace.statements):
         raise NotYet("the table was rewritten, with readers and writers shut out meanwhile. A nullable column is free.")
     filled_in_time(db)
     in_step_after_each_revision(db)
+
+
+def an_order_that_is_not_filled_yet(db: Graded) -> None:
+    """New code writes one that the backfill has not reached: the trigger is there, and its amount is still NULL."""
+    order = db.before["orders"][-1]["id"]
+    empty = "ALTER TABLE orders DISABLE TRIGGER USER; ALTER TABLE orders ALTER amount DROP NOT NULL"
+    empty += f"; UPDATE orders SET amount = NULL WHERE id = {order}; ALTER TABLE orders ENABLE TRIGGER USER; "
+    for name, other in (("amount", "total"), ("total", "amount")):
+        write = f"UPDATE orders SET {name} = 77 WHERE id = {order}"
+        if db.refusal(empty + write):
+            continue
+        with db.session.transaction(force_rollback=True):
+            db.session.execute(empty + write)
+            found = db.session.execute(f"SELECT {other} FROM orders WHERE id = {order}").fetchone()[0]
+        if found != 77:
+            raise NotYet(
+                f"an order had no amount yet, as during the backfill, and somebody wrote {name} = 77: its {other} is "
+                f"{'NULL' if found is None else found} then. A comparison with NULL is not true: ask IS DISTINCT FROM."
+            )
 
 
 def filled_in_time(db: Graded) -> None:

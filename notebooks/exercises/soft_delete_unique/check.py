@@ -16,8 +16,9 @@ def check(db: Graded) -> None:
         raise NotYet(
             f"users has no index {INDEX} after the upgrade, and what keeps the rule should be found by that name."
         )
-    closed = [user for user in db.before["users"] if user["deleted_at"]]
     still_open = [user for user in db.before["users"] if not user["deleted_at"]]
+    taken = {user["email"] for user in still_open}
+    closed = [user for user in db.before["users"] if user["deleted_at"] and user["email"] not in taken]
     for user in (still_open[0], still_open[-1]):
         if db.refusal(OPEN.format(user["id"])) is None:
             raise WrongRows(
@@ -31,9 +32,8 @@ def check(db: Graded) -> None:
                 * is_a_double(refused)
             )
     comes_and_goes(db, index, closed[-1], still_open[-1]["id"])
-    taken = still_open[0]["email"]
     guest = {"name": "Una", "email": "una@example.com", "deleted_at": None}
-    if ways := ways_in(db, "users", {"email": taken, "deleted_at": None}, guest):
+    if ways := ways_in(db, "users", {"email": still_open[0]["email"], "deleted_at": None}, guest):
         raise NotYet(
             f"an email that has an open account got a second one by {ways}: the rule holds some users, and not all."
         )

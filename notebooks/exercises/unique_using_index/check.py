@@ -41,9 +41,10 @@ def constraint_stands(db: Graded) -> None:
                 "foreign keys to these columns and ON CONFLICT ON CONSTRAINT need the constraint: let it take the index over."
             )
         raise NotYet(f"order_items has no unique constraint {NAME} after the upgrade.")
-    if constraint.kind != "unique" or set(constraint.columns) != set(COLUMNS):
+    if constraint.kind != "unique" or constraint.columns != COLUMNS:
         raise NotYet(
-            f"{NAME} is on ({', '.join(constraint.columns)}), not on (order_id, product_id): {constraint.definition}."
+            f"{NAME} is on ({', '.join(constraint.columns)}), not on (order_id, product_id) as asked: {constraint.definition}. "
+            "The index begins with the first of them, and finds the lines of an order."
         )
 
 

@@ -15,17 +15,13 @@ from .unseen import OTHER_ROWS
 def round_trip(graded: Graded) -> None:
     """Down must lead back to the start, and up again to the same goal. Raises NotYet where it does not.
 
-    The journey stops where the answer's own revisions began: further down, the given ones' tables go, and take along what
-    the learner's downgrade() has left.
+    The journey turns where the answer's own revisions began: further down, the given ones' tables go, and take along what
+    the learner's downgrade() has left, and rows that could not come back. All the way down comes last.
     """
     heads, start = given_heads(graded.exercise), graded.start_revision
     first = heads[0] if len(heads) == 1 else start
     _go_down(graded, first, "the upgrade is right, but `alembic downgrade` failed.")
     _must_have_its_rows(graded)
-    if first != start:
-        _go_down(
-            graded, start, f"downgrade() ran, and does not lead back to {first}: the way further down is closed now."
-        )
     try:
         graded.alembic("upgrade", "head")
     except AlembicError as error:
@@ -34,6 +30,10 @@ def round_trip(graded: Graded) -> None:
         ) from None
     if left := diff(graded.schema, snapshot(graded.session)):
         raise NotYet(f"the second upgrade leads elsewhere than the first:{listing(left)}")
+    if first != start:
+        _go_down(
+            graded, start, f"downgrade() ran, and does not lead back to {first}: the way further down is closed now."
+        )
 
 
 def _must_have_its_rows(graded: Graded) -> None:

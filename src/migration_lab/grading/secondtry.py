@@ -1,12 +1,13 @@
 """Second tries: a migration that a lock timeout has ended must get through when it is run again.
 
-On one more fresh database, somebody's transaction is in the way of each statement that asks for a strong lock: once, one
-statement after the other. Each time the server ends the statement, and the next try begins where Alembic lets it begin. In
+On one more fresh database, somebody's transaction is in the way of each statement that changes something: once, one statement
+after the other, but of the first two batches of a backfill only. Each time the server ends the statement, and the next try begins where Alembic lets it begin. In
 the end the schema and the rows must be those of an upgrade that nobody was in the way of.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from psycopg import sql
@@ -14,7 +15,7 @@ from psycopg import sql
 from migration_lab.course import Exercise
 from migration_lab.learner import versions_seen
 from migration_lab.pictures import snapshot
-from migration_lab.runner import Hindrance, Met, Stopped
+from migration_lab.runner import AN_INDEXS, Hindrance, Met, Stopped
 from migration_xray.errors import AlembicError
 from migration_xray.locks import MODES
 from migration_xray.trace import Statement, Trace
@@ -76,24 +77,28 @@ def second_try(exercise: Exercise, first: Graded, goal: Reached, stem: str) -> N
 
     ``goal`` is where the first upgrade has led, and ``stem`` begins the name of the database.
     """
-    if not asks_for_strong_locks(first.trace):
+    if not can_get_stuck(first.trace):
         return
     with scratch(first.running, exercise, stem) as database, first.running.connect(database) as session:
         graded = Graded(first.running, database, first.project, session, first.runner, first.say)
         prepare(graded, exercise)
-        hindrance = Hindrance([oid for (oid,) in graded.rows(RELATIONS)])
+        hindrance = Hindrance([oid for (oid,) in graded.rows(RELATIONS)], AN_INDEXS)
         _get_through(graded, hindrance)
         if hindrance.met:
             _must_be_as_without(first, goal, graded, hindrance.met)
-            _must_not_wait_for_ever(hindrance.met)
+            _must_not_wait_for_ever(first.trace, hindrance.met)
 
 
-def asks_for_strong_locks(trace: Trace) -> bool:
-    """Whether any statement asks for a lock that a writer is in the way of, or builds beside writers."""
-    return any(
-        one.unseen or "CONCURRENTLY" in one.sql.upper() or any(MODES[lock.mode].rank >= STRONG for lock in one.locks)
-        for one in trace.statements
-    )
+def can_get_stuck(trace: Trace) -> bool:
+    """Whether a lock timeout is likely, or leaves something behind: strong locks, or a revision that commits in its middle."""
+    transactions = Counter(revision for one in trace.transactions for revision in one.revisions)
+    return max(transactions.values(), default=0) > 1 or any(map(asks_for_strong_locks, trace.statements))
+
+
+def asks_for_strong_locks(statement: Statement) -> bool:
+    """Whether a statement asks for a lock that a writer is in the way of, or builds beside writers."""
+    strong = any(MODES[lock.mode].rank >= STRONG for lock in statement.locks)
+    return strong or statement.unseen or "CONCURRENTLY" in statement.sql.upper()
 
 
 def _get_through(graded: Graded, hindrance: Hindrance) -> None:
@@ -145,8 +150,9 @@ def _must_be_as_without(first: Graded, goal: Reached, graded: Graded, met: list[
         )
 
 
-def _must_not_wait_for_ever(met: list[Met]) -> None:
-    if endless := [one for one in met if one.endless]:
+def _must_not_wait_for_ever(trace: Trace, met: list[Met]) -> None:
+    strong = {statement.sql for statement in trace.statements if asks_for_strong_locks(statement)}
+    if endless := [one for one in met if one.endless and one.sql in strong]:
         raise NotYet(
             f"somebody's open transaction was in the way of {_named(endless[0])}, and lock_timeout was 0: nothing would have ended "
             "that wait, and everybody who came later would have stood in a queue behind it. Only what lets others work while it "

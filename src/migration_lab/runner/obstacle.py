@@ -25,9 +25,10 @@ from migration_xray.errors import sqlstate
 from migration_xray.trace import shape
 from migration_xray.watch import origin
 
-from .hindrance import AN_INDEXS, Hindrance, Met
+from .hindrance import A_WRITERS, AN_INDEXS, Hindrance, Met
 
 LOOKS = 0.010  # seconds between two looks at whether the migration waits
+ENOUGH_ROWS = 2  # statements about rows that it stands before: a backfill may have hundreds of batches
 UNMET = 3.0  # seconds before it leaves where nobody waits: a DO block may look for it, and begin when it is gone
 LOCK_NOT_AVAILABLE = "55P03"
 
@@ -92,6 +93,8 @@ class Obstacle:
     def before(self, migration: Connection, cursor: Any, sql: str, *_: Any) -> None:
         if self.statement or self.finished or self.is_harmless(sql) or _status(migration) == TransactionStatus.INERROR:
             return
+        if ROWS.match(sql) and sum(bool(ROWS.match(one.sql)) for one in self.hindrance.met) >= ENOUGH_ROWS:
+            return
         sender = origin(sys._getframe(1))
         statement = Met(sender.get("where"), sql)
         if not sender.get("own") and self.met[_key(statement)] < self.hindrance.times:
@@ -109,8 +112,10 @@ class Obstacle:
     def stand_before(self, statement: Met, migration: Connection) -> None:
         """Take the locks, and begin to look whether this statement of the migration waits for them."""
         relations = ",".join(map(str, self.hindrance.relations))
+        # A stronger lock would keep a build beside writers from beginning. A writer lets it begin, and leaves half of it.
+        mode = A_WRITERS if CONCURRENT.search(statement.sql) else self.hindrance.mode
         self.do("BEGIN")
-        self.do(STAND_THERE.format(relations=relations, mode=self.hindrance.mode))
+        self.do(STAND_THERE.format(relations=relations, mode=mode))
         self.statement, self.waited = statement, False
         self.done.clear()
         pid = _driver(migration).info.backend_pid

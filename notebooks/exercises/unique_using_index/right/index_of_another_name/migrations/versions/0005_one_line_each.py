@@ -26,6 +26,7 @@ def upgrade() -> None:
         op.execute("SET lock_timeout = 0")  # a timeout would leave an INVALID index
         op.execute("DROP INDEX CONCURRENTLY IF EXISTS order_items_once")
         op.execute(BUILD)
+    op.execute("RESET lock_timeout")
     op.execute(TAKE_OVER)
 
 

@@ -27,6 +27,7 @@ def upgrade() -> None:
             unique=True,
             postgresql_concurrently=True,
         )
+        op.execute("RESET lock_timeout")
 
 
 def downgrade() -> None:
