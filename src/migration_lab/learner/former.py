@@ -83,9 +83,27 @@ class Exchange:
         # Nobody has to wait for this: the server first writes all of the new database to the disk.
         threading.Thread(target=_drop, args=(self.server, self.going), name=f"drop {self.going}").start()
 
+    @property
+    def measured(self) -> Path:
+        """The folder of what cells have measured in the database. The OID in its name stays with the database, so an
+        exchange of the databases exchanges these folders too.
+        """
+        return self._all_measured / str(self._oid(self.database))
+
+    @property
+    def _all_measured(self) -> Path:
+        return self.workspace.state / "measured" / self.database
+
     def note_start(self) -> None:
-        """Note that the database is new, so that ``is_untouched`` can tell later whether it still is as it began."""
+        """Note that the database is new, so that ``is_untouched`` can tell later whether it still is as it began.
+
+        Nothing is measured in it yet. What was measured in the former database is kept, and in earlier ones it is not.
+        """
         self.workspace.write_json(self._note, self._born())
+        kept = str(self._oid(self.former))
+        for folder in self._all_measured.glob("*"):
+            if folder.name != kept:
+                remove(folder)
 
     def is_untouched(self) -> bool:
         """Whether nobody has written to the database since its start. Where that looks so, it is closed to be certain.

@@ -34,6 +34,7 @@ class Opened:
     project: Path
     database: str
     revision: str | None
+    measured: Path  # the folder of what cells have measured in this database
     saved: Path | None = None
     is_new: bool = False  # its database was made by this opening
     way_back: str = ""
@@ -90,10 +91,11 @@ def open_place(place: Lesson | Exercise, reset: bool = False, workspace: Workspa
                     is_new = True
             if is_new:
                 ours.note_start()
+            measured = ours.measured
             way_back = WAY_BACK.format(*_commands(place)) if reset and ours.can_go_back() else ""
         # Only now is the database open to sessions again; and later, another process may be closing it.
         now = revision(running, ours.database)
-    return Opened(place, workspace, running, ours.project, ours.database, now, saved, is_new, way_back)
+    return Opened(place, workspace, running, ours.project, ours.database, now, measured, saved, is_new, way_back)
 
 
 def go_back(place: Lesson | Exercise, workspace: Workspace | None = None) -> Opened:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from IPython.core.interactiveshell import ExecutionInfo, InteractiveShell
 
-from migration_lab.course import Lesson, find_lesson, lessons
+from migration_lab.course import Lesson, code_cells, find_cell, find_lesson, lessons
 from migration_lab.errors import in_words
 from migration_lab.learner import Opened, Progress
 from migration_xray.errors import UserError
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 OPENS_A_PLACE = re.compile(r"^\s*%(lesson|exercise)\b", re.M)
 
 
-def go_on(magics: LabMagics, cell: str) -> None:
+def go_on(magics: LabMagics, info: ExecutionInfo) -> None:
     """Before a cell: open the lesson of this notebook, unless the cell itself opens a lesson or an exercise.
 
     Each cell tries again while the lesson can't be opened. The reason is printed once.
     """
     lesson = own_lesson(magics.shell)
-    if lesson is None or (OPENS_A_PLACE.search(cell) and not cell.startswith("%%")):
+    if lesson is None or _opens_a_place(lesson, info):
         return
     try:
         with in_words():
@@ -43,7 +43,7 @@ def go_on(magics: LabMagics, cell: str) -> None:
         print(f"Interrupted before lesson {lesson.number} was open.", file=sys.stderr, flush=True)
     else:
         magics.not_opened = ""
-        print(_where(lesson, opened))
+        print("\n".join(filter(None, [_where(lesson, opened), magics.measured.line])))
 
 
 def look_back(magics: LabMagics, info: ExecutionInfo, error: BaseException | None) -> None:
@@ -56,6 +56,8 @@ def look_back(magics: LabMagics, info: ExecutionInfo, error: BaseException | Non
             if lesson:
                 help_with_names(magics.shell, lesson, info, error)
                 magics.guesses.compare(lesson, info, error)
+            if magics.opened:
+                magics.measured.keep(magics.opened, info)
     except UserError as refused:
         print(refused, file=sys.stderr)
 
@@ -75,6 +77,15 @@ def nothing_open(shell: InteractiveShell) -> str:
             "below the first cell that tried. When that is repaired, run this cell again."
         )
     return f"No lesson is open in this notebook. `%lesson NUMBER` opens one, for example `%lesson {min(lessons())}`."
+
+
+def _opens_a_place(lesson: Lesson, info: ExecutionInfo) -> bool:
+    """Whether a cell opens a lesson or an exercise itself. A cell that resets in the middle of a lesson goes on with it first:
+    it may need the files, and what was measured until then.
+    """
+    source = info.raw_cell or ""
+    in_the_middle = find_cell(lesson, info.cell_id, source) in code_cells(lesson)[1:]
+    return not source.startswith("%%") and bool(OPENS_A_PLACE.search(source)) and not in_the_middle
 
 
 def _where(lesson: Lesson, opened: Opened) -> str:

@@ -55,7 +55,7 @@ def _hook(shell: InteractiveShell) -> None:
 
         register(shell)
         if magics := _magics(shell):
-            go_on(magics, info.raw_cell or "")
+            go_on(magics, info)
 
     def after(result: ExecutionResult) -> None:
         if (magics := _magics(shell)) and result.info and is_a_persons(shell, result.info):

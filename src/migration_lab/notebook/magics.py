@@ -52,7 +52,8 @@ from . import shown
 from .going_on import nothing_open
 from .guesses import Guesses
 from .ipythonsql import Connection as SqlConnection
-from .ipythonsql import Sql
+from .ipythonsql import Sql, with_null
+from .measured import Measured
 from .sessions import Outcome, Sessions
 
 # What ipython-sql can't do, by its own words, and what can.
@@ -99,6 +100,7 @@ class LabMagics(Magics):
         self.guesses = Guesses()
         self.not_opened = ""  # why the notebook's lesson could not be opened, as it was printed
         self.sql_magic = Sql(shell)
+        self.measured = Measured(shell, self.sql_magic)
         atexit.register(self._close_sessions)
 
     @line_magic
@@ -152,9 +154,7 @@ class LabMagics(Magics):
             raise UserError(_why_not(error)) from None
         if refused := printed.getvalue().rstrip():
             _show_as_error(refused)
-        if drawn := getattr(result, "pretty", None):
-            drawn.none_format = "NULL"  # in print(result), as in what a cell shows
-        return result if getattr(result, "pretty", True) else None
+        return with_null(result) if getattr(result, "pretty", True) else None
 
     @line_cell_magic
     @verb
@@ -289,6 +289,8 @@ class LabMagics(Magics):
     def _open(self, place: Lesson | Exercise, option: str) -> Opened:
         opened = self.enter(place, option)
         print(opened)
+        if self.measured.line:
+            print(self.measured.line)
         return opened
 
     def enter(self, place: Lesson | Exercise, option: str = "") -> Opened:
@@ -299,6 +301,7 @@ class LabMagics(Magics):
         os.chdir(opened.project)
         self._connect(opened)
         self.opened, self.sessions = opened, Sessions(opened)
+        self.measured.put_back(opened)
         return opened
 
     def _connect(self, opened: Opened) -> None:

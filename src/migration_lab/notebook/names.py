@@ -1,4 +1,4 @@
-"""Names that are gone after a restart: which earlier cell of the lesson sets them."""
+"""The names that a lesson's cells set. Where one is gone after a restart, which earlier cell sets it."""
 
 from __future__ import annotations
 
@@ -32,13 +32,29 @@ def help_with_names(shell: InteractiveShell, lesson: Lesson, info: ExecutionInfo
 @cache
 def assigned(source: str) -> frozenset[str]:
     """The names that a cell leaves in the notebook."""
+    return frozenset(_stored(_tree(source)))
+
+
+@cache
+def imported(source: str) -> dict[str, tuple[str, str | None]]:
+    """The names that a cell imports: for each the module, and what is taken of it, None for the module itself."""
+    names: dict[str, tuple[str, str | None]] = {}
+    for statement in _tree(source).body:
+        if isinstance(statement, ast.ImportFrom) and statement.module:
+            names |= {alias.asname or alias.name: (statement.module, alias.name) for alias in statement.names}
+        elif isinstance(statement, ast.Import):
+            names |= {alias.asname or alias.name: (alias.name, None) for alias in statement.names}
+    return names
+
+
+def _tree(source: str) -> ast.Module:
+    """The Python of a cell; empty if it has none."""
     if source.startswith("%%traffic"):  # its body is Python that runs in the notebook
         source = source.partition("\n")[2]
     try:
-        tree = ast.parse(TransformerManager().transform_cell(source))
+        return ast.parse(TransformerManager().transform_cell(source))
     except SyntaxError:
-        return frozenset()
-    return frozenset(_stored(tree))
+        return ast.Module([], [])
 
 
 def _stored(node: ast.AST) -> Iterator[str]:

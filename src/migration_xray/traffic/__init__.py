@@ -3,6 +3,6 @@
 from . import chart
 from .comparison import Comparison
 from .felt import Felt
-from .traffic import Traffic, asked, last_traffic
+from .traffic import Traffic, asked, last_traffic, remember
 
-__all__ = ["Comparison", "Felt", "Traffic", "asked", "chart", "last_traffic"]
+__all__ = ["Comparison", "Felt", "Traffic", "asked", "chart", "last_traffic", "remember"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from migration_xray.errors import needing
 from migration_xray.trace import Trace
@@ -114,6 +114,31 @@ class Felt:
     def times(self, *kinds: str) -> list[float]:
         """The milliseconds of every statement of these kinds."""
         return [sample.ms for sample in self.samples if sample.kind in kinds]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dicts and lists, ready for JSON. What a session's samples have in common is told once, in ``sessions``."""
+        samples: dict[str, list[Any]] = {name: [] for name in self.sessions}
+        for one in self.samples:
+            samples[one.session].append([one.at, one.ms, one.error, one.message, one.answered])
+        return vars(self) | {"samples": samples, "traces": [trace.to_dict() for trace in self.traces]}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Felt:
+        """What :meth:`to_dict` gave, also after a journey through JSON."""
+        sessions = {name: (kind, app) for name, (kind, app) in data["sessions"].items()}
+        samples = [
+            Sample(at, name, *sessions[name], ms, error, message, answered)
+            for name, told in data["samples"].items()
+            for at, ms, error, message, answered in told
+        ]
+        made = {
+            "sessions": sessions,
+            "samples": samples,
+            "bands": [Band(*band) for band in data["bands"]],
+            "traces": tuple(map(Trace.from_dict, data["traces"])),
+            "waiting": tuple(data["waiting"]),
+        }
+        return cls(**data | made)
 
     def to_frame(self) -> pandas.DataFrame:
         """One row for each statement of the application, with a Sample's fields, in the order of time."""

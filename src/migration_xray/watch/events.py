@@ -69,6 +69,12 @@ def last_trace() -> Trace:
     return _last
 
 
+def remember(trace: Trace) -> None:
+    """Let this be what ``last_trace`` gives: another process has watched it, and this one goes on with its work."""
+    global _last
+    _last = trace
+
+
 class _Watch:
     """SQLAlchemy's events of one command, handed to the Backend that each is about."""
 
