@@ -28,6 +28,7 @@ from tests.waiting import wait_until
 from migration_lab.course.manifest import lessons
 from migration_lab.jupyter import lab as jupyter_lab
 from migration_lab.jupyter import start
+from migration_lab.jupyter.port import server_class
 from migration_lab.paths import ROOT
 from migration_lab.server import startstate
 from migration_lab.server.embedded import free_port, is_free
@@ -316,6 +317,35 @@ def test_two_at_the_same_instant_serve_once(settings, lab, tmp_path):
     assert [process.returncode for process in ended] == [0], "one of the two serves, the other one ends"
     (serves,) = set(both) - set(ended)
     end(serves)
+
+
+def test_two_folders_at_the_same_instant_serve_both(settings, lab, tmp_path):
+    """A whole class begins on one machine: both found the same port free, and one of the two ended with an error."""
+    port, works = free_port(), [tmp_path / "one", tmp_path / "two"]
+    both = [
+        lab("start", "--no-browser", f"--port={port}", wait=False, **settings | {"LAB_WORK": str(work)})
+        for work in works
+    ]
+    sites = [Site(address(process)) for process in both]
+    assert sites[0].root != sites[1].root
+    for site, work in zip(sites, works, strict=True):
+        assert site.json("/api/contents")["content"], work
+    for process in both:
+        end(process)
+
+
+def test_a_port_that_is_found_is_taken():
+    """Nobody else finds it free in the time until the server listens."""
+    first, second = (server_class()(port=free_port(), ip="127.0.0.1") for _ in range(2))
+    second.port = first.port
+    for server in (first, second):
+        server._find_http_port()
+    try:
+        assert first.port != second.port
+        assert not is_free(first.port) and not is_free(second.port)
+    finally:
+        for one in (*first.taken, *second.taken):
+            one.close()
 
 
 @on_posix

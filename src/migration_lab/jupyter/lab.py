@@ -83,9 +83,12 @@ def _serve(workspace: Workspace, arguments: list[str]) -> int:
     workspace.write_json(SERVING, postgres.named())
     print(f"{running} is ready; your files are in {workspace.path}", flush=True)
     prepare(workspace)
-    from jupyterlab.labapp import main
+    from jupyterlab.labapp import LabApp, main
 
     from .identity import OwnPages
+    from .port import server_class
+
+    LabApp.serverapp_class = server_class()
 
     # A default page, not a file to open: it holds without a browser too, as in Docker.
     ours = ["--LabApp.default_url=/lab/tree/00_start_here.ipynb", f"--ServerApp.root_dir={workspace.path}"]
