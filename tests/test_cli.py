@@ -158,6 +158,7 @@ def test_next_opens_what_progress_says_is_next(terminal, shell, workspace):
     assert said.splitlines()[-2:] == [f"Project   {workspace.project('lesson_00')}", "Notebook  00_start_here.ipynb"]
 
     assert shell("%progress").text.splitlines()[-2].endswith("Next: %check first_step, in lesson 00.")
+    assert terminal("progress")[1].splitlines()[-2].endswith("Next: lab check first_step, in lesson 00.")
     status, said, _ = terminal("next")
     assert status == 0
     assert said.splitlines()[1:2] == [f"Database  exercise_first_step_{workspace.tag}"]

@@ -24,7 +24,7 @@ from migration_xray.words import listed, nearest
 if TYPE_CHECKING:
     from migration_lab.author import Report
     from migration_lab.course import Exercise, Lesson
-    from migration_lab.learner import Opened
+    from migration_lab.learner import Grade, Opened
     from migration_lab.workspace import Workspace
 
 Verb = Callable[[argparse.Namespace, list[str]], int | None]
@@ -187,7 +187,7 @@ def _as_typed_here(sentence: str) -> str:
     """A sentence that names the notebook's verbs, with those of a terminal: `%hint ID` is `lab hint ID`."""
     sentence = re.sub(r"`%(?:lesson|exercise) ([^`]+) --reset`", r"`lab reset \1`", sentence)
     sentence = re.sub(r"`%(?:lesson|exercise) ", "`lab open ", sentence)
-    return re.sub(rf"`%({'|'.join(_parsers()[1])})\b", r"`lab \1", sentence)
+    return re.sub(rf"(`|Next: )%({'|'.join(_parsers()[1])})\b", r"\1lab \2", sentence)
 
 
 def start(options: argparse.Namespace, rest: list[str]) -> int:
@@ -262,7 +262,7 @@ def watch(options: argparse.Namespace, rest: list[str]) -> None:
     print("Each time that you save, it is checked. Control-C ends this.", flush=True)
 
     def tell(grade: grading.Grade) -> None:
-        print(f"\n{datetime.now():%H:%M:%S}  {grade}", flush=True)
+        print(f"\n{datetime.now():%H:%M:%S}  {_in_words_of_a_terminal(grade, workspace)}", flush=True)
         if not grade.at_fault:
             print("To check it again, save once more.", flush=True)
         Runner.warm_up()
@@ -289,19 +289,25 @@ def check(options: argparse.Namespace, rest: list[str]) -> int:
         raise UserError("--json is for folders: lab check EXERCISE --answer DIR --json")
     from migration_lab import grading
     from migration_lab.course import find_exercise
-    from migration_lab.learner import Progress, files_to_edit, shown
+    from migration_lab.learner import Progress
     from migration_lab.workspace import Workspace
 
     workspace = Workspace()
     exercise = find_exercise(options.words)
     grade = grading.check(exercise, workspace, _step)
     Progress(workspace).graded(grade)
-    if grade.outcome is grading.Outcome.NOT_ATTEMPTED:
-        files = listed(_from_here(file, workspace) for file in files_to_edit(exercise, workspace))
-        print(shown(grade.outcome, f"the starter is unchanged. Write your answer into {files}, then check again."))
-    else:
-        print(_as_typed_here(grade.with_what_is_next))
+    print(_in_words_of_a_terminal(grade, workspace))
     return 0 if grade.outcome is grading.Outcome.PASSED else 1
+
+
+def _in_words_of_a_terminal(grade: Grade, workspace: Workspace) -> str:
+    """A grade as a terminal tells it: there are files to edit and no cells to run."""
+    from migration_lab.learner import Outcome, files_to_edit, shown
+
+    if grade.outcome is not Outcome.NOT_ATTEMPTED:
+        return _as_typed_here(grade.with_what_is_next)
+    files = listed(_from_here(file, workspace) for file in files_to_edit(grade.exercise, workspace))
+    return shown(grade.outcome, f"the starter is unchanged. Write your answer into {files}, then check again.")
 
 
 def _check_answers(words: list[str], folders: list[str], as_json: bool) -> int:
@@ -411,7 +417,7 @@ def progress(options: argparse.Namespace, rest: list[str]) -> None:
     from migration_lab.workspace import Workspace
 
     progress = Progress(Workspace())
-    print(report(progress))
+    print(_as_typed_here(report(progress)))
     print(keep(progress))
 
 

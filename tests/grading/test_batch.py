@@ -222,7 +222,11 @@ def test_delete_txt_removes_files_of_the_starter(running, tmp_path):
 
 def test_what_changes_nothing_is_no_attempt(running, tmp_path):
     notes = {"expect.txt": "not attempted", "why.txt": "It is the starter.", "delete.txt": "\n"}
-    assert grade(running, FIRST, answer(tmp_path / "notes", notes)).outcome is Outcome.NOT_ATTEMPTED
+    found = grade(running, FIRST, answer(tmp_path / "notes", notes))
+    assert found.outcome is Outcome.NOT_ATTEMPTED
+    assert found.message == f"the starter is unchanged. Put the answer into the folder as {FILE}.", (
+        "it has no cells to run"
+    )
     starter = {FILE: (FIRST.folder / "starter" / FILE).read_text(encoding="utf-8")}
     same = answer(tmp_path / "same", starter | {"delete.txt": FILE})
     assert grade(running, FIRST, same).outcome is Outcome.NOT_ATTEMPTED

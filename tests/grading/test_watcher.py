@@ -65,6 +65,7 @@ def watch(lab, workspace, running):
 def test_each_save_is_checked_and_counts_as_a_check_does(watch, workspace):
     watching = watch("first_step")
     assert watching.grade(1).startswith("○ Not attempted")
+    assert "Write your answer into " in watching.grade(1), "a terminal has no cell to run"
     assert f"Edit      {ANSWER}\n" in watching.lines
     watching.answer.write_text(WRONG, "utf-8")
     assert "a new column town" in watching.grade(2)

@@ -6,7 +6,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TypeVar
@@ -18,6 +18,7 @@ from migration_lab.learner import Grade, Outcome, shown
 from migration_lab.runner import Runner, Stopped
 from migration_lab.server import Server, server
 from migration_xray.errors import UserError
+from migration_xray.words import listed
 
 from .grader import grade, silently
 
@@ -129,6 +130,9 @@ def grade_answer(
 
     found = grade(exercise, lay, choose_server, STEM, say)
     Runner.warm_up()  # where processes can't be forked, the next answer need not wait for one
+    if found.outcome is Outcome.NOT_ATTEMPTED:
+        files = listed(exercise.to_edit)
+        return replace(found, message=f"the starter is unchanged. Put the answer into the folder as {files}.")
     return found
 
 
