@@ -207,6 +207,34 @@ def test_a_reset_in_the_middle_of_a_lesson_keeps_what_the_lesson_measured_before
     assert isinstance(fresh()("wrong").error, NameError)
 
 
+def test_run_all_keeps_what_was_there_before_though_the_lesson_resets_twice(shell, monkeypatch):
+    """Lessons 14 and 18 reset in their middle too: the second reset dropped the database from before Run All."""
+    monkeypatch.setenv("JPY_SESSION_NAME", "14_data_migration.ipynb")
+    first, *later = measured.code_cells(lessons()["14"])
+    middle = next(cell for cell in later if "old = Path" in cell.source)
+    app = "%%writefile app/old.sql\nSELECT status = 'complete'"
+
+    def run_all() -> str:
+        said(shell(first.source))
+        said(shell(app))
+        return said(shell(middle.source))
+
+    assert "from before the reset (in a terminal: `lab back 14`)" in run_all(), "nothing was there before the first run"
+    said(shell("%sql CREATE TABLE mine ()"))
+    assert "from before the lesson's first cell reset it (in a terminal: `lab back 14`)" in run_all()
+    said(shell("%lesson 14 --back"))
+    assert shell("%sql SELECT count(*) FROM mine").value == [(0,)]
+    said(shell("%lesson 14 --back"))
+
+    said(shell("%sql CREATE TABLE after_the_middle ()"))
+    said(shell(app))
+    said(shell(middle.source))
+    said(shell("%lesson 14 --back"))
+    assert shell("%sql SELECT count(*) FROM after_the_middle").value == [(0,)], (
+        "a reset of its own keeps what it replaces"
+    )
+
+
 def test_what_was_felt_survives_a_journey_through_json(users_felt):
     assert Felt.from_dict(json.loads(json.dumps(users_felt.to_dict()))) == users_felt
 

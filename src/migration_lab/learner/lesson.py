@@ -20,6 +20,9 @@ from migration_xray.errors import UserError
 from .former import Exchange, exchange
 
 WAY_BACK = "{0} brings back the database and the files from before the reset (in a terminal: {1})."
+WAY_BACK_TO_FIRST = (
+    "{0} brings back the database and the files from before the lesson's first cell reset it (in a terminal: {1})."
+)
 BACK = "This is what was here before the reset. {0} exchanges the two again (in a terminal: {1})."
 NOTHING_BEFORE = "There is nothing to go back to: no reset has changed {0} yet."
 
@@ -70,18 +73,23 @@ class Opened:
         }
 
 
-def open_place(place: Lesson | Exercise, reset: bool = False, workspace: Workspace | None = None) -> Opened:
+def open_place(
+    place: Lesson | Exercise, reset: bool = False, workspace: Workspace | None = None, once_more: bool = False
+) -> Opened:
     """Open a place: make what is not there yet and keep what is.
 
     With ``reset`` its database and its files go back to the start, however many sessions are in the database. What was
-    there is kept until the next reset, for ``go_back``; the learner's files are saved under ``work/backups/`` too.
+    there is kept until the next reset, for ``go_back``; the learner's files are saved under ``work/backups/`` too. A reset
+    ``once_more`` in the same run of a lesson keeps what the first one has replaced, if that was anything: the database since
+    then has only what the lesson's cells made.
     """
     workspace = workspace or Workspace()
     running = server(workspace=workspace)
     with workspace.locked(place.place):
         with _ours(place, running, workspace) as ours:
-            is_new = not ours.is_there()
-            if reset and not (_are_untouched(ours.project) and (is_new or ours.is_untouched())):
+            is_new, first_stays = not ours.is_there(), once_more and ours.can_go_back()
+            keeps_former = first_stays or (_are_untouched(ours.project) and (is_new or ours.is_untouched()))
+            if reset and not keeps_former:
                 saved = _begin_anew(place, ours)
                 is_new = True
             else:
@@ -92,7 +100,8 @@ def open_place(place: Lesson | Exercise, reset: bool = False, workspace: Workspa
             if is_new:
                 ours.note_start()
             measured = ours.measured
-            way_back = WAY_BACK.format(*_commands(place)) if reset and ours.can_go_back() else ""
+            words = WAY_BACK_TO_FIRST if first_stays else WAY_BACK
+            way_back = words.format(*_commands(place)) if reset and ours.can_go_back() else ""
         # Only now is the database open to sessions again; and later, another process may be closing it.
         now = revision(running, ours.database)
     return Opened(place, workspace, running, ours.project, ours.database, now, measured, saved, is_new, way_back)

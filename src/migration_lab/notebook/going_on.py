@@ -84,8 +84,13 @@ def _opens_a_place(lesson: Lesson, info: ExecutionInfo) -> bool:
     it may need the files, and what was measured until then.
     """
     source = info.raw_cell or ""
-    in_the_middle = find_cell(lesson, info.cell_id, source) in code_cells(lesson)[1:]
-    return not source.startswith("%%") and bool(OPENS_A_PLACE.search(source)) and not in_the_middle
+    opens = not source.startswith("%%") and bool(OPENS_A_PLACE.search(source))
+    return opens and not is_in_the_middle(lesson, info)
+
+
+def is_in_the_middle(lesson: Lesson, info: ExecutionInfo) -> bool:
+    """Whether a cell is one of the lesson's own, and not its first one."""
+    return find_cell(lesson, info.cell_id, info.raw_cell or "") in code_cells(lesson)[1:]
 
 
 def _where(lesson: Lesson, opened: Opened) -> str:

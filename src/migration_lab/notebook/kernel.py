@@ -49,6 +49,8 @@ def _hook(shell: InteractiveShell) -> None:
 
     def before(info: ExecutionInfo) -> None:
         magics = _magics(shell)
+        if magics:
+            magics.running = info
         if (magics and magics.opened) or not is_a_persons(shell, info) or not lesson_notebook(shell):
             return
         from .going_on import go_on

@@ -16,7 +16,7 @@ from html import escape
 from types import CodeType
 from typing import Any, ParamSpec, TypeVar
 
-from IPython.core.interactiveshell import InteractiveShell
+from IPython.core.interactiveshell import ExecutionInfo, InteractiveShell
 from IPython.core.magic import Magics, cell_magic, line_cell_magic, line_magic, magics_class, needs_local_scope
 from IPython.display import DisplayHandle, Markdown, display
 from sqlalchemy import event
@@ -49,7 +49,7 @@ from migration_xray.traffic import Traffic, asked, chart
 from migration_xray.watch import watching
 
 from . import shown
-from .going_on import nothing_open
+from .going_on import is_in_the_middle, nothing_open
 from .guesses import Guesses
 from .ipythonsql import Connection as SqlConnection
 from .ipythonsql import Sql, with_null
@@ -98,6 +98,8 @@ class LabMagics(Magics):
         self.sessions: Sessions | None = None
         self.under_traffic: Traffic | None = None
         self.guesses = Guesses()
+        self.running: ExecutionInfo | None = None  # the cell
+        self.begun: Lesson | None = None  # the lesson that this kernel has reset last, before any reset in its middle
         self.not_opened = ""  # why the notebook's lesson could not be opened, as it was printed
         self.sql_magic = Sql(shell)
         self.measured = Measured(shell, self.sql_magic)
@@ -109,7 +111,9 @@ class LabMagics(Magics):
         """%lesson NUMBER [--reset | --back]: open a lesson, its database and its Alembic project."""
         words, option = _with_option(line)
         place = find_lesson(words)
-        opened = self._open(place, option)
+        in_the_middle = self.running is not None and is_in_the_middle(place, self.running)
+        opened = self._open(place, option, once_more=in_the_middle and self.begun == place)
+        self.begun = place if option == "--reset" and not in_the_middle else None
         Progress(opened.workspace).opened(place)
 
     @line_magic
@@ -286,17 +290,20 @@ class LabMagics(Magics):
                 self.under_traffic.traces.append(trace)
             yield trace
 
-    def _open(self, place: Lesson | Exercise, option: str) -> Opened:
-        opened = self.enter(place, option)
+    def _open(self, place: Lesson | Exercise, option: str, once_more: bool = False) -> Opened:
+        opened = self.enter(place, option, once_more)
         print(opened)
         if self.measured.line:
             print(self.measured.line)
         return opened
 
-    def enter(self, place: Lesson | Exercise, option: str = "") -> Opened:
+    def enter(self, place: Lesson | Exercise, option: str = "", once_more: bool = False) -> Opened:
         """Open a place, and make it the one that every verb, psql and relative path mean from here on."""
         self._leave()
-        opened = go_back(place) if option == "--back" else open_place(place, reset=option == "--reset")
+        if option == "--back":
+            opened = go_back(place)
+        else:
+            opened = open_place(place, reset=option == "--reset", once_more=once_more)
         os.environ.update(opened.variables())
         os.chdir(opened.project)
         self._connect(opened)
