@@ -7,6 +7,7 @@ the end the schema and the rows must be those of an upgrade that nobody was in t
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 
@@ -27,6 +28,8 @@ from .scratch import scratch
 from .unseen import prepare
 
 MOST_TRIES = 30
+# Outside of a transaction a statement may be over before its locks are seen.
+DDL = re.compile(r"\s*(ALTER|CREATE|DROP|REINDEX|TRUNCATE|LOCK)\b", re.IGNORECASE)
 STRONG = MODES["ShareLock"].rank  # a writer is in the way of this one and of the stronger ones
 
 OURS = "nspname !~ '^pg_' AND nspname <> 'information_schema' AND relname <> 'alembic_version'"
@@ -97,8 +100,11 @@ def can_get_stuck(trace: Trace) -> bool:
 
 def asks_for_strong_locks(statement: Statement) -> bool:
     """Whether a statement asks for a lock that a writer is in the way of, or builds beside writers."""
-    strong = any(MODES[lock.mode].rank >= STRONG for lock in statement.locks)
-    return strong or statement.unseen or "CONCURRENTLY" in statement.sql.upper()
+    return has_strong_locks(statement) or statement.unseen or "CONCURRENTLY" in statement.sql.upper()
+
+
+def has_strong_locks(statement: Statement) -> bool:
+    return any(MODES[lock.mode].rank >= STRONG for lock in statement.locks)
 
 
 def _get_through(graded: Graded, hindrance: Hindrance) -> None:
@@ -151,7 +157,7 @@ def _must_be_as_without(first: Graded, goal: Reached, graded: Graded, met: list[
 
 
 def _must_not_wait_for_ever(trace: Trace, met: list[Met]) -> None:
-    strong = {statement.sql for statement in trace.statements if asks_for_strong_locks(statement)}
+    strong = {one.sql for one in trace.statements if has_strong_locks(one) or one.unseen and DDL.match(one.sql)}
     if endless := [one for one in met if one.endless and one.sql in strong]:
         raise NotYet(
             f"somebody's open transaction was in the way of {_named(endless[0])}, and lock_timeout was 0: nothing would have ended "

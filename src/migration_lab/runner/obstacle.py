@@ -182,8 +182,8 @@ class Latecomer(Obstacle):
 class BeforeEach(Obstacle):
     """Comes before each statement that has to wait for it, and leaves as soon as that has timed out.
 
-    For that statement the migration's own ``lock_timeout`` is a short one. Where it has none, because it means to wait, it
-    goes through: a session that says ``SET lock_timeout = 0``, and a build beside writers under the server's own setting.
+    For that statement the migration's own ``lock_timeout`` is a short one. A session that says ``SET lock_timeout = 0`` means
+    to wait, and its statement goes through.
     """
 
     SHORT = "43ms"  # nobody else sets this one, so it is known whether a statement has set another
@@ -207,9 +207,8 @@ class BeforeEach(Obstacle):
 
     def stand_before(self, statement: Met, migration: Connection) -> None:
         self.limit = _ask(migration, "SHOW lock_timeout")
-        beside_writers = bool(CONCURRENT.search(statement.sql))
-        self.means_to_wait = self.limit == "0" or self.limit == self.usual and beside_writers
-        statement.endless = self.limit == "0" != self.usual and not beside_writers
+        self.means_to_wait = self.limit == "0"
+        statement.endless = self.means_to_wait and self.usual != "0" and not CONCURRENT.search(statement.sql)
         self.scope = "SESSION" if _status(migration) == TransactionStatus.IDLE else "LOCAL"
         if not self.means_to_wait:
             _ask(migration, f"SET {self.scope} lock_timeout = '{self.SHORT}'")
