@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import sys
+import time
 from contextlib import nullcontext
 from importlib import metadata
 from pathlib import Path
@@ -13,13 +14,14 @@ from typing import TYPE_CHECKING
 
 from migration_xray.errors import AlembicError, UserError, said, unimported
 from migration_xray.output import printing
-from migration_xray.words import listed
+from migration_xray.words import listed, without_times
 
 if TYPE_CHECKING:
     from migration_xray.traffic import Traffic
 
 PROGRAM = "migration-xray"
 LOCKS = "locks"  # no command of Alembic's
+PAUSE = 0.5  # seconds between two looks of `locks --watch`
 TOML = "pyproject.toml"  # Alembic reads it too, from version 1.16 on
 USAGE = "[--json] [--traffic TABLE [--app NAME] [--chart FILE]] ALEMBIC_ARGUMENTS"
 HELP = "Run an Alembic command and print what each statement did to the PostgreSQL server."
@@ -30,7 +32,7 @@ examples:
   migration-xray upgrade head
   migration-xray --json -c deploy/alembic.ini upgrade +1
   migration-xray --traffic users --chart noticed.png upgrade head
-  migration-xray locks --database postgresql://me@localhost/shop
+  migration-xray locks --database postgresql://me@localhost/shop --watch
 """
 
 
@@ -42,7 +44,8 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(words: list[str]) -> int:
     try:
         if words[:1] == [LOCKS]:
-            print_locks(_locks_parser().parse_args(words[1:]).database)
+            options = _locks_parser().parse_args(words[1:])
+            print_locks(options.database, options.watch)
         else:
             xray(*_parser().parse_known_args(words))
     except UserError as error:
@@ -89,9 +92,13 @@ def xray(options: argparse.Namespace, arguments: list[str]) -> None:
     traffic = _traffic(options)
     if options.chart:
         chart.examine(Path(options.chart))
-    trace = None
+    trace, errors = None, sys.stderr  # which the command has only lent away while it runs
+
+    def announce(sentence: str) -> None:
+        print(sentence, file=errors, flush=True)
+
     try:
-        with traffic or nullcontext(), watching(" ".join(arguments)) as trace:
+        with traffic or nullcontext(), watching(" ".join(arguments), announce) as trace:
             if traffic:
                 traffic.traces.append(trace)
             command.run(arguments, Path.cwd(), sys.stderr if options.json else sys.stdout)
@@ -106,8 +113,10 @@ def xray(options: argparse.Namespace, arguments: list[str]) -> None:
                 chart.save(traffic.felt, Path(options.chart))
 
 
-def print_locks(database: str | None) -> None:
+def print_locks(database: str | None, watch: bool = False) -> None:
     """Print who holds which lock in a database and who waits for whom; without a URL, DATABASE_URL names it.
+
+    With ``watch`` it goes on until Ctrl-C, and prints them again, under the time of day, whenever they have changed.
 
     Raises UserError where there is no URL, or the server refuses the session or an answer.
     """
@@ -124,7 +133,16 @@ def print_locks(database: str | None) -> None:
             version = session.info.parameter_status("server_version")
             raise UserError(f"This server is PostgreSQL {version}; {PROGRAM} needs {OLDEST} or newer.")
         try:
-            print(lock_tree(session))
+            if not watch:
+                print(lock_tree(session, pids=True))
+                return
+            before = ""
+            while True:
+                shown = str(lock_tree(session, pids=True))
+                if (now := without_times(shown)) != before:
+                    before = now
+                    print(f"{time.strftime('%H:%M:%S')}\n{shown}\n", flush=True)
+                time.sleep(PAUSE)
         except psycopg.Error as error:
             raise UserError(f"PostgreSQL said: {said(error)}.") from None
 
@@ -132,7 +150,7 @@ def print_locks(database: str | None) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         PROGRAM,
-        usage=f"%(prog)s {USAGE}\n       %(prog)s {LOCKS} [--database URL]",
+        usage=f"%(prog)s {USAGE}\n       %(prog)s {LOCKS} [--database URL] [--watch]",
         description=HELP,
         epilog=MORE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -148,6 +166,7 @@ def _locks_parser() -> argparse.ArgumentParser:
         f"{PROGRAM} {LOCKS}", description="Show who holds which lock, and who waits for whom."
     )
     parser.add_argument("--database", metavar="URL", help="by default DATABASE_URL")
+    parser.add_argument("--watch", action="store_true", help="print them again whenever they change, until Ctrl-C")
     return parser
 
 

@@ -238,7 +238,8 @@ def sentence(error: BaseException) -> str:
     diagnosis = getattr(error, "diag", None)
     if diagnosis is not None and diagnosis.message_primary:
         details = [f"{type(error).__name__}: {diagnosis.message_primary}"]
-        for name, said in (("DETAIL", diagnosis.message_detail), ("HINT", diagnosis.message_hint)):
+        detail = getattr(error, "detail_in_names", None) or diagnosis.message_detail
+        for name, said in (("DETAIL", detail), ("HINT", diagnosis.message_hint)):
             details += [indented(f"  {name}: {said}")] if said else []
         return "\n".join(details)
     if isinstance(error, SyntaxError):

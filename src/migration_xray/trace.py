@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from migration_xray.errors import needing
 from migration_xray.locks import MODES
-from migration_xray.words import bare
+from migration_xray.words import bare, milliseconds
 
 if TYPE_CHECKING:
     import pandas
@@ -47,12 +47,79 @@ class Held:
 class Waited:
     """How many other sessions waited for this transaction's lock on a relation, and the longest wait among them.
 
-    ``relation`` is None where they waited for rows of a table that their locks do not tell.
+    ``relation`` is None where they waited for rows of a table that their locks do not tell. ``own`` is how many of the
+    sessions were the migration's own.
     """
 
     relation: str | None
     sessions: int
     ms: float
+    own: int = 0
+
+
+@dataclass(frozen=True)
+class Blocker:
+    """A session that a statement waited for, as ``pg_stat_activity`` had it at the last look.
+
+    ``own`` is true for another session of the same migration. ``holds`` is the mode of its lock on the relation that was
+    waited for, None where it only stands before in the queue or where something else than a relation was waited for.
+    ``transaction_ms`` is how long its transaction had been open, and ``statement`` its last one, cut. What the
+    migration's role may not see of another role's session is None. A prepared transaction has the pid 0.
+    """
+
+    pid: int
+    user: str | None
+    application_name: str | None
+    state: str | None
+    transaction_ms: float | None
+    statement: str | None
+    holds: str | None
+    own: bool
+
+    def __str__(self) -> str:
+        if not self.pid:
+            return "a prepared transaction (those open are in pg_prepared_xacts)"
+        whose = "another session of this migration: " if self.own else ""
+        words = (
+            f"{whose}{self.application_name or 'a session without a name'} (pid {self.pid}, user {self.user or '?'})"
+        )
+        told = [self.state or "its state is not shown to this role"]
+        if self.transaction_ms is not None:
+            told.append(f"its transaction open for {milliseconds(self.transaction_ms)}")
+        if self.holds:
+            told.append(f"holds {self.holds}")
+        return f"{words}, {', '.join(told)}" + (f": {self.statement}" if self.statement else "")
+
+
+@dataclass(frozen=True)
+class Awaited:
+    """A lock that a statement waited for, how long, and behind whom.
+
+    ``kind`` is the type of the lock as ``pg_locks`` names it: "relation", or "transactionid" where another transaction had to
+    end first. ``relation`` is the relation that the lock is on, or the table whose row it is about, if any.
+    """
+
+    kind: str
+    relation: str | None
+    mode: str
+    ms: float
+    blockers: list[Blocker] = field(default_factory=list)
+
+    @property
+    def what(self) -> str:
+        """What was waited for, in words."""
+        if self.kind == "relation":
+            return f"{self.mode} on {bare(self.relation or 'a relation')}"
+        if self.relation and self.kind in ("transactionid", "tuple"):
+            return f"a row of {bare(self.relation)}"
+        if self.kind in ("transactionid", "virtualxid"):
+            return "the end of a transaction"
+        return f"a lock of the type {self.kind}" + (f" on {bare(self.relation)}" if self.relation else "")
+
+    @property
+    def on_itself(self) -> bool:
+        """Whether it was another session of the same migration that was waited for, and nobody else."""
+        return bool(self.blockers) and all(blocker.own for blocker in self.blockers)
 
 
 @dataclass(frozen=True)
@@ -84,10 +151,14 @@ class Phase:
 
 @dataclass(frozen=True)
 class Failure:
-    """The server's refusal of a statement, or what else ended it (then ``sqlstate`` is None)."""
+    """The server's refusal of a statement, or what else ended it (then ``sqlstate`` is None).
+
+    ``detail`` is PostgreSQL's; of a deadlock it has the names of sessions and tables in place of their numbers.
+    """
 
     sqlstate: str | None
     message: str
+    detail: str | None = None
 
 
 @dataclass
@@ -95,7 +166,7 @@ class Statement:
     """One statement, and what the server did for it.
 
     ``at`` is in seconds since the trace began, ``ms`` how long it took, and ``lock_wait_ms`` how much of that it waited
-    for locks of others. ``wal_bytes`` is what the whole server wrote meanwhile, other sessions included. ``rows`` is what
+    for locks, which ``awaited`` has one by one. ``wal_bytes`` is what the whole server wrote meanwhile, other sessions included. ``rows`` is what
     the driver counted, None where there is nothing to count. ``touched`` has the rows of each table that were read and
     written. It is empty where the statement failed and its transaction ended with that. What a deferred trigger does at the
     COMMIT is in no statement's. Outside of a transaction, what others do to the same table is in it too if the statement
@@ -124,6 +195,7 @@ class Statement:
     says: list[str] = field(default_factory=list)
     phases: list[Phase] = field(default_factory=list)
     lock_wait_ms: float = 0.0
+    awaited: list[Awaited] = field(default_factory=list)
     revision: str | None = None
     where: str | None = None
     own: bool = False
@@ -352,6 +424,11 @@ def _statement(data: dict[str, Any]) -> Statement:
             "locks": [Lock(**lock) for lock in data["locks"]],
             "under": [Lock(**lock) for lock in data["under"]],
             "phases": [Phase(**phase) for phase in data["phases"]],
+            "awaited": [_awaited(one) for one in data.get("awaited", ())],
             "error": data["error"] and Failure(**data["error"]),
         }
     )
+
+
+def _awaited(data: dict[str, Any]) -> Awaited:
+    return Awaited(**data | {"blockers": [Blocker(**blocker) for blocker in data["blockers"]]})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
@@ -20,6 +21,11 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 def milliseconds(ms: float) -> str:
     return f"{ms:,.0f} ms"
+
+
+def without_times(text: str) -> str:
+    """A text with one and the same time in place of each that :func:`milliseconds` wrote."""
+    return re.sub(r"\d[\d,]* ms\b", "N ms", text)
 
 
 def megabytes(count: int) -> str:

@@ -172,8 +172,9 @@ def test_locks_are_shown_and_anothers_session_is_named(program, stage):
     with stage.server.connect(stage.database, application_name="alice") as alice:
         alice.execute("BEGIN; LOCK TABLE users")
         shown = program("locks")
+        whose = f"alice (pid {alice.info.backend_pid}, user {alice.info.user})"
     assert (shown.returncode, shown.err) == (0, "")
-    assert "alice: idle in transaction" in shown.out
+    assert f"{whose}: idle in transaction" in shown.out
     assert "holds AccessExclusiveLock on users (blocks reads and writes)" in shown.out
 
 

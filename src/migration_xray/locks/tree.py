@@ -41,7 +41,7 @@ NOTEWORTHY = MODES["ShareUpdateExclusiveLock"].rank  # on an index, weaker locks
 # https://www.postgresql.org/docs/18/monitoring-stats.html#MONITORING-PG-STAT-ACTIVITY-VIEW
 # Of other roles' sessions an ordinary role sees the name, but neither the state nor the statement.
 SESSIONS = """
-    SELECT pid, leader_pid, application_name AS name, datname IS NOT DISTINCT FROM current_database() AS here,
+    SELECT pid, leader_pid, usename AS user, application_name AS name, datname IS NOT DISTINCT FROM current_database() AS here,
         usesysid IS NOT NULL AS is_client, backend_type, state, query,
         extract(epoch FROM clock_timestamp() - CASE state WHEN 'active' THEN query_start ELSE state_change END)::float
             * 1000 AS ms
@@ -71,6 +71,7 @@ class SessionRow(NamedTuple):
 
     pid: int
     leader_pid: int | None
+    user: str | None
     name: str | None
     here: bool
     is_client: bool
@@ -223,8 +224,11 @@ def _said(backend: Backend) -> list[str]:
 # --- Looking ----------------------------------------------------------------------------------------------------------
 
 
-def lock_tree(connection: psycopg.Connection) -> LockTree:
-    """The locks and waits in the connection's database, but for the connection's own."""
+def lock_tree(connection: psycopg.Connection, pids: bool = False) -> LockTree:
+    """The locks and waits in the connection's database, but for the connection's own.
+
+    With ``pids`` a session's name has its pid and its role too: who wants to end it needs them.
+    """
     from psycopg.rows import class_row
 
     with connection.cursor(row_factory=class_row(LockRow)) as cursor:
@@ -232,6 +236,12 @@ def lock_tree(connection: psycopg.Connection) -> LockTree:
     with connection.cursor(row_factory=class_row(SessionRow)) as cursor:
         sessions = cursor.execute(SESSIONS).fetchall()
     names = _names(sessions)
+    if pids:
+        names |= {
+            one.pid: f"{one.name or 'a session without a name'} (pid {one.pid}, user {one.user})"
+            for one in sessions
+            if one.user
+        }
     leaders = {session.pid: session.leader_pid or session.pid for session in sessions}
     locks = [lock._replace(pid=leaders.get(lock.pid, lock.pid)) for lock in locks]
     here = {session.pid for session in sessions if session.here}

@@ -28,6 +28,8 @@ from migration_xray.words import bare, listed, megabytes, milliseconds
 
 SIGNS = {"reads and writes": "■■■", "writes": "■■", "other schema changes": "■"}
 WAIT_SHOWN = 100  # ms
+WAITS_SHOWN = 5  # of one statement, the longest
+DEADLOCK, NO_LOCK = "40P01", "55P03"
 MANY = 3  # statements of one shape
 
 
@@ -74,7 +76,10 @@ def other_waits(transaction: Transaction) -> list[str]:
 
 
 def _sessions(waited: Waited) -> str:
-    return "1 session waited" if waited.sessions == 1 else f"{waited.sessions} sessions waited"
+    sessions = "1 session" if waited.sessions == 1 else f"{waited.sessions} sessions"
+    if waited.own == waited.sessions:
+        return f"{sessions} of the migration itself waited"
+    return f"{sessions} waited" + (f" ({waited.own} of them the migration's own)" if waited.own else "")
 
 
 def verdicts(statement: Statement, locks: list[Lock], times: int) -> list[str]:
@@ -92,11 +97,29 @@ def verdicts(statement: Statement, locks: list[Lock], times: int) -> list[str]:
     told += meanwhile(statement)
     if statement.unseen and statement.wal_bytes and not statement.error:
         told.append("▣ was over before its locks could be seen")
-    if statement.lock_wait_ms >= WAIT_SHOWN:
-        told.append(f"… waited for locks of others: {milliseconds(statement.lock_wait_ms)}")
+    told += waits(statement)
     told += [f"… {phase.name}: {milliseconds(phase.ms)}" for phase in statement.phases if _is_wait(phase)]
     if statement.error:
         told.append(f"✘ failed: {statement.error.message}")
+        if statement.error.sqlstate == DEADLOCK and statement.error.detail:
+            told += [f"└ {line}" for line in statement.error.detail.splitlines()]
+        if statement.error.sqlstate == NO_LOCK and not statement.awaited:
+            told.append("… it gave up before x-ray could see behind whom it waited")
+    return told
+
+
+def waits(statement: Statement) -> list[str]:
+    """How long a statement waited for locks, and for each long wait what it was for and behind whom, the longest first."""
+    if statement.lock_wait_ms < WAIT_SHOWN:
+        return []
+    is_own = bool(statement.awaited) and all(one.on_itself for one in statement.awaited)
+    whose = "of another session of its own migration" if is_own else "of others"
+    told = [f"… waited for locks {whose}: {milliseconds(statement.lock_wait_ms)}"]
+    long = sorted((one for one in statement.awaited if one.ms >= WAIT_SHOWN), key=lambda one: -one.ms)
+    for one in long[:WAITS_SHOWN]:
+        told += [f"└ for {one.what}, {milliseconds(one.ms)}, behind {blocker}" for blocker in one.blockers]
+    if len(long) > WAITS_SHOWN:
+        told.append(f"└ and {len(long) - WAITS_SHOWN:,} shorter waits")
     return told
 
 
@@ -182,7 +205,7 @@ def shown(transaction: Transaction) -> list[tuple[Statement, list[Lock], int]]:
             if rank >= NOTEWORTHY and rank > ranks.get(lock.relation, 0):
                 ranks[lock.relation] = rank
                 raised.append(lock)
-        if not statement.own or statement.error:
+        if not statement.own or statement.error or statement.lock_wait_ms >= WAIT_SHOWN:
             told.append((statement, raised))
     runs = (list(run) for _, run in groupby(told, key=lambda one: (shape(one[0].sql), one[0].error is None)))
     return [one for run in runs for one in ([_together(run)] if len(run) >= MANY else [(*each, 1) for each in run])]
@@ -206,6 +229,7 @@ def _together(run: list[tuple[Statement, list[Lock]]]) -> tuple[Statement, list[
         locks=[lock for statement in statements for lock in statement.locks],
         under=list(locks.values()),
         lock_wait_ms=max(statement.lock_wait_ms for statement in statements),
+        awaited=[one for statement in statements for one in statement.awaited],
         unseen=all(statement.unseen for statement in statements),
         phases=[phase for statement in statements for phase in statement.phases],
         rewrote=every("rewrote"),

@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from typing import Any
 
 from migration_xray.errors import UserError
@@ -15,6 +14,7 @@ from migration_xray.trace import Failure, Phase, Statement, Trace, Transaction
 from .counter import Counter
 from .lookout import Look, Lookout
 from .verdicts import TELLING, Evidence
+from .waits import Waits
 
 PAUSE = 0.010  # seconds between two looks at what is held, as long as a transaction holds it to its end anyway
 SHARE = 10  # a look takes long where there are many locks or little time: the pause is at least so many times longer
@@ -39,11 +39,12 @@ class Backend:
     """The migration's session on ``connection`` (SQLAlchemy's pooled one).
 
     Nothing is ever sent through it but SHOW and SET of ``client_min_messages``, and the Counter's questions: none of them
-    takes a lock that stays. The two threads work on the same Evidence, under ``mutex``. Raises UserError where it can't be
-    watched.
+    takes a lock that stays. The two threads work on the same Evidence, under ``mutex``. ``own`` has the last statement of
+    each session of this migration, by pid, and ``announce`` takes a sentence about a long wait while it goes on. Raises UserError where it can't
+    be watched.
     """
 
-    def __init__(self, connection: Any, trace: Trace):
+    def __init__(self, connection: Any, trace: Trace, own: dict[int, str], announce: Callable[[str], None] | None):
         self.dbapi, self.driver, self.trace = connection.dbapi_connection, connection.driver_connection, trace
         if not hasattr(self.driver, "add_notice_handler") and not hasattr(self.driver, "get_backend_pid"):
             name = type(self.driver).__module__.split(".")[0]
@@ -52,6 +53,9 @@ class Backend:
             )
         self.lookout = Lookout(self.driver)
         trace.server = trace.server or self.lookout.version
+        self.own, self.announce = own, announce
+        own[self.lookout.pid] = ""
+        self.waits = Waits(self.lookout, own)
         self.counter = Counter(self._run, self.lookout)
         self.uncounted = True  # whether the session may have read and written since the last count
         self.failing: Statement | None = None  # failed in a transaction that is still open: nothing can be asked there
@@ -62,7 +66,6 @@ class Backend:
         self.messages: list[str] = []
         self.wal = 0
         self.looked = 0.0  # when the last look began that showed nothing new
-        self.own_waits: dict[datetime, float] = {}
         self.phase: str | None = None
         self.phases: dict[str, float] = {}
         self.put_back = ""  # the SET that makes the session as quiet as it was
@@ -82,7 +85,9 @@ class Backend:
             look = self._account_for_strangers()
             self.wal = look.wal if look else 0
             self.messages.clear()
-            self.own_waits, self.phase, self.phases = {}, None, {}
+            self.waits.begin()
+            self.phase, self.phases = None, {}
+            self.own[self.lookout.pid] = statement.sql
             statement.at = self._now()
             evidence.begin(statement)
             if evidence.transaction.autocommit:
@@ -104,6 +109,11 @@ class Backend:
             self.ended("rolled back" if tag.startswith("ROLLBACK") else "committed")
         elif self.evidence is not None:
             self.evidence.transaction.autocommit = False  # whatever the driver thinks: it was BEGIN
+
+    def in_names(self, said: str) -> str:
+        """What PostgreSQL said about a deadlock, with names in place of the numbers of sessions and tables."""
+        with self.mutex:
+            return self.lookout.in_names(said)
 
     def failed(self, failure: Failure, lost: bool = False) -> None:
         if self.statement is None:
@@ -237,7 +247,8 @@ class Backend:
         self.counter.begin()
         transaction.autocommit = self._make_talk()
         self.looked = time.monotonic()
-        return Evidence(transaction, self.lookout, self.lookout.every_relation() if transaction.autocommit else None)
+        before = self.lookout.every_relation() if transaction.autocommit else None
+        return Evidence(transaction, self.lookout, self.own, before)
 
     def _account_for_strangers(self) -> Look | None:
         """Look at what the next statement finds. Locks that are new were taken by what was sent past SQLAlchemy."""
@@ -266,7 +277,7 @@ class Backend:
             return
         # A lock came after the last look that did not show it.
         evidence.account(look, self.statement, max(self.looked, self.trace.started + self.statement.at))
-        self.own_waits |= look.own_waits
+        self.waits.account(look)
         if look.phase is not None:
             since = self.looked if look.phase == self.phase else look.began
             self.phases[look.phase] = self.phases.get(look.phase, 0.0) + (look.began - since) * 1000
@@ -307,7 +318,7 @@ class Backend:
             if self.found < enough:
                 statement.unseen = True
                 self.evidence.forget(statement)
-            statement.lock_wait_ms = sum(self.own_waits.values())
+            statement.lock_wait_ms, statement.awaited = self.waits.ms, self.waits.awaited()
             statement.phases = [Phase(name, ms) for name, ms in self.phases.items()]
             statement.says = list(self.messages)
             self.evidence.transaction.statements.append(statement)
@@ -316,14 +327,18 @@ class Backend:
 
     def _keep_looking(self) -> None:
         while not self.gone.is_set():
-            began = time.monotonic()
+            began, news = time.monotonic(), list[str]()
             stare = self.hurry and (not self.looking.is_set() or self._is_new(AT_ONCE))
             with self.mutex:
                 if self.evidence is not None and (look := self._look(stare)):
                     self.found += look.found
                     self._account(self.evidence, look)
+                    news = self.waits.news()
                     if self.hurry and not self._is_new(LONG):
                         self.counter.look_everywhere()
+            if self.announce:
+                for sentence in news:
+                    self.announce(sentence)
             took = time.monotonic() - began
             if not stare:
                 self.wake.wait(PAUSE_IN_AUTOCOMMIT if self._is_new(SOON) else max(PAUSE, SHARE * took))

@@ -28,6 +28,7 @@ from migration_xray.trace import Failure, Statement, Trace
 
 from .backend import Backend
 
+DEADLOCK = "40P01"
 ENDS = {
     **{"do_commit": "committed", "do_commit_twophase": "committed"},
     **{"do_rollback": "rolled back", "do_rollback_twophase": "rolled back"},
@@ -37,15 +38,16 @@ _last: Trace | None = None
 
 
 @contextmanager
-def watching(command: str) -> Iterator[Trace]:
+def watching(command: str, announce: Callable[[str], None] | None = None) -> Iterator[Trace]:
     """Watch what SQLAlchemy's engines do to PostgreSQL in this thread and in those that it starts.
 
     The trace is whole when the context ends. An exception passes through, told in ``trace.error``; the trace then has what
-    happened before it. Raises UserError where an engine is not PostgreSQL's, or the server refuses the second session.
+    happened before it. ``announce`` is called with a sentence, from another thread, when a statement has waited for a lock for
+    a second, once for each session that it waits for. Raises UserError where an engine is not PostgreSQL's, or the server refuses the second session.
     """
     global _last
     trace = _last = Trace(command, time.monotonic())
-    watch = _Watch(trace)
+    watch = _Watch(trace, announce)
     watch.begin()
     try:
         yield trace
@@ -78,8 +80,9 @@ def remember(trace: Trace) -> None:
 class _Watch:
     """SQLAlchemy's events of one command, handed to the Backend that each is about."""
 
-    def __init__(self, trace: Trace):
-        self.trace = trace
+    def __init__(self, trace: Trace, announce: Callable[[str], None] | None):
+        self.trace, self.announce = trace, announce
+        self.own: dict[int, str] = {}  # the last statement of each session that was opened, by pid
         self.others = set(threading.enumerate()) - {threading.current_thread()}
         self.backends: dict[int, Backend] = {}
         self.dialects: list[Any] = []
@@ -122,7 +125,7 @@ class _Watch:
         raw = connection.connection.dbapi_connection
         if id(raw) not in self.backends:
             _insist_on_postgresql(connection.dialect)
-            self.backends[id(raw)] = Backend(connection.connection, self.trace)
+            self.backends[id(raw)] = Backend(connection.connection, self.trace, self.own, self.announce)
             self.follow(connection.dialect)
         return self.backends[id(raw)]
 
@@ -167,12 +170,13 @@ class _Watch:
             return
         if backend := self.backends.get(id(connection.connection.dbapi_connection)):
             original = context.original_exception
-            said = (
-                getattr(getattr(original, "diag", None), "message_primary", None)
-                or str(original).strip()
-                or "interrupted"
-            )
-            backend.failed(Failure(sqlstate(original), said), lost=context.is_disconnect)
+            diagnosis = getattr(original, "diag", None)
+            said = getattr(diagnosis, "message_primary", None) or str(original).strip() or "interrupted"
+            detail = getattr(diagnosis, "message_detail", None)
+            if detail and sqlstate(original) == DEADLOCK:
+                detail = backend.in_names(detail)
+                original.detail_in_names = detail  # type: ignore[attr-defined]  # for who prints the error
+            backend.failed(Failure(sqlstate(original), said, detail), lost=context.is_disconnect)
 
     def returned(self, connection: Any, record: Any) -> None:
         backend = self.backends.pop(id(connection), None)

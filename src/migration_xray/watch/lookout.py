@@ -12,6 +12,9 @@ import psycopg
 
 from migration_xray.connection import OLDEST
 from migration_xray.errors import UserError, said, servers_words
+from migration_xray.locks import in_names
+
+LONGEST = 300  # letters of a blocker's statement that are read
 
 # https://www.postgresql.org/docs/18/view-pg-locks.html
 LOOK = """
@@ -19,13 +22,23 @@ LOOK = """
         extract(epoch FROM clock_timestamp() - waitstart)::float * 1000,
         CASE WHEN NOT granted AND pid <> %(pid)s THEN %(pid)s = ANY(pg_blocking_pids(pid)) END,
         CASE WHEN NOT granted AND relation IS NULL THEN
-            (SELECT t.relation FROM pg_locks t WHERE t.pid = l.pid AND t.locktype = 'tuple' LIMIT 1) END
+            (SELECT t.relation FROM pg_locks t WHERE t.pid = l.pid AND t.locktype = 'tuple' LIMIT 1) END,
+        locktype, CASE WHEN NOT granted AND pid = %(pid)s THEN pg_blocking_pids(pid) END
     FROM (SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint AS wal,
             (SELECT phase FROM pg_stat_progress_create_index WHERE pid = %(pid)s) AS phase,
             (SELECT date_part('epoch', query_start) FROM pg_stat_get_activity(%(pid)s)) AS asked) AS always
     LEFT JOIN pg_locks l
         ON pid = %(pid)s AND (locktype = 'relation' AND database = %(database)s OR locktype = 'virtualxid')
             AND mode <> 'SIReadLock' OR NOT granted"""  # which is SERIALIZABLE's, and blocks nobody
+
+# Of a session of another role, an ordinary role sees who it is, but neither its state nor its statement.
+BLOCKERS = f"""
+    SELECT pid, usename, coalesce(nullif(application_name, ''), nullif(backend_type, 'client backend')),
+        state, extract(epoch FROM clock_timestamp() - xact_start)::float * 1000,
+        CASE WHEN state IS NOT NULL THEN left(query, {LONGEST}) END,
+        ARRAY(SELECT mode FROM pg_locks l WHERE l.pid = a.pid AND granted AND locktype = 'relation'
+            AND database IN (0, %(database)s) AND relation = %(relation)s)
+    FROM pg_stat_activity a WHERE pid = ANY(%(pids)s) ORDER BY backend_start, pid"""
 
 # Queries follow one another too slowly for a statement that is over within a millisecond. This looks without a pause for
 # as long as one is at work, but not for long: COMMIT keeps CREATE INDEX CONCURRENTLY from waiting for an old snapshot.
@@ -62,6 +75,7 @@ RELATIONS = """
          AND refclassid = classid AND refobjsubid > 0 LIMIT 1))
     FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace LEFT JOIN pg_index ON indexrelid = c.oid
     WHERE nspname <> 'information_schema' AND nspname !~ '^pg_' AND {}"""
+NAME = "SELECT nspname || '.' || relname FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE c.oid = %s"
 OF_THESE = RELATIONS.format("c.oid = ANY(%s::oid[])")
 TABLES_CALLED = RELATIONS.format("relname = %s AND relkind IN ('r', 'p', 'm')")
 CHANGED = RELATIONS.format(
@@ -102,12 +116,22 @@ class Relation(NamedTuple):
         return self.kind in "rpmvf"
 
 
+class Wanted(NamedTuple):
+    """A lock that the session waits for: its kind as in ``pg_locks``, the relation's oid if there is one, and behind whom."""
+
+    kind: str
+    oid: int | None
+    mode: str
+    ms: float
+    blockers: tuple[int, ...]
+
+
 @dataclass(frozen=True)
 class Look:
     """What one look showed, at ``began`` by the monotonic clock or a little later.
 
     ``found`` is how often it showed the session in a transaction. ``held`` are its locks by (relation's oid, mode), with the time
-    before which they were not there, or 0; ``own_waits`` its waits in ms by when each began, and ``waits`` those of others
+    before which they were not there, or 0; ``own_waits`` its waits by when each began, and ``waits`` those of others
     for it, in ms by (pid, relation's oid). ``wal`` is what the server has written, in bytes; ``phase`` that of an index
     being built, if any. ``asked`` is when the session began its last query, by the server's clock in seconds.
     """
@@ -115,7 +139,7 @@ class Look:
     began: float
     found: int = 0
     held: dict[tuple[int, str], float] = field(default_factory=dict)
-    own_waits: dict[datetime, float] = field(default_factory=dict)
+    own_waits: dict[datetime, Wanted] = field(default_factory=dict)
     waits: dict[tuple[int, int | None], float] = field(default_factory=dict)
     wal: int = 0
     phase: str | None = None
@@ -175,11 +199,11 @@ class Lookout:
             return None
         wal, phase, asked = rows[0][:3]
         look = Look(began, int(any(row[3] == self.pid for row in rows)), wal=wal, phase=phase, asked=asked)
-        for _, _, _, pid, relation, mode, granted, began_waiting, waited, for_us, row_of in rows:
+        for _, _, _, pid, relation, mode, granted, began_waiting, waited, for_us, row_of, kind, blockers in rows:
             if pid == self.pid and granted and relation:
                 look.held[relation, mode] = 0.0
             elif pid == self.pid and began_waiting:
-                look.own_waits[began_waiting] = waited
+                look.own_waits[began_waiting] = Wanted(kind, relation or row_of, mode, waited, tuple(blockers))
             elif for_us:
                 look.waits[pid, relation or row_of] = waited or 0.0
         return look
@@ -234,6 +258,23 @@ class Lookout:
     def rows_everywhere(self) -> list[tuple[Any, ...]]:
         """The oid and name of each table, and how many of its rows all sessions have read, inserted, updated and deleted."""
         return self._ask(ROWS_EVERYWHERE)
+
+    def blockers(self, wanted: Wanted) -> list[tuple[Any, ...]]:
+        """The sessions that a wait is for: pid, user, name, state, age of the transaction, statement, modes of its locks."""
+        parameters = {"pids": list(wanted.blockers), "relation": wanted.oid, "database": self.database}
+        return self._ask(BLOCKERS, parameters)
+
+    def name(self, oid: int) -> str | None:
+        """The qualified name of a relation, PostgreSQL's own too."""
+        rows = self._ask(NAME, [oid])
+        return rows[0][0] if rows else None
+
+    def in_names(self, said: str) -> str:
+        """What PostgreSQL said about a deadlock, with names in place of the numbers."""
+        try:
+            return in_names(said, self.session) if self.lost is None else said
+        except psycopg.Error:
+            return said
 
     def cancel_if_active(self) -> None:
         """End a statement that still runs though nobody waits for it any more."""

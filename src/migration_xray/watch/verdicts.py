@@ -45,11 +45,13 @@ class Evidence:
     """What is seen of a transaction, as long as it is open.
 
     ``before`` has every relation as the transaction found it, where others can see what it makes before it ends: in
-    autocommit. Otherwise they are asked for as they are locked.
+    autocommit. Otherwise they are asked for as they are locked. ``own`` has the migration's sessions by pid.
     """
 
-    def __init__(self, transaction: Transaction, lookout: Lookout, before: dict[int, Relation] | None = None):
-        self.transaction, self.lookout, self.before = transaction, lookout, before
+    def __init__(
+        self, transaction: Transaction, lookout: Lookout, own: dict[int, str], before: dict[int, Relation] | None = None
+    ):
+        self.transaction, self.lookout, self.own, self.before = transaction, lookout, own, before
         self.relations: dict[int, Relation] = {}
         self.asked: set[int] = set()
         self.spans: list[Span] = []
@@ -158,11 +160,15 @@ class Evidence:
         return relation.kind not in "iIS" or span.rank < NOTEWORTHY or on_table >= span.rank or dropped_unseen
 
     def _judge_waits(self) -> None:
-        waits: dict[str | None, list[float]] = {}
-        for (_, oid), ms in self.waits.items():
+        waits: dict[str | None, dict[int, float]] = {}
+        for (pid, oid), ms in self.waits.items():
             name = self.relations[oid].qualified if oid in self.relations else None
-            waits.setdefault(name, []).append(ms)
-        waited = [Waited(name, len(times), max(times)) for name, times in waits.items()]
+            times = waits.setdefault(name, {})
+            times[pid] = max(ms, times.get(pid, 0.0))
+        waited = [
+            Waited(name, len(times), max(times.values()), own=len(times.keys() & self.own.keys()))
+            for name, times in waits.items()
+        ]
         self.transaction.waited = sorted(waited, key=lambda one: -one.ms)
 
     def _judge_words(self, statement: Statement, said: str, names: _Names, locked: set[int]) -> None:
