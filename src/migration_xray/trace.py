@@ -150,6 +150,32 @@ class Phase:
 
 
 @dataclass(frozen=True)
+class Notice:
+    """A NOTICE or a WARNING of the server's, and how many times it came while one statement ran."""
+
+    severity: str
+    message: str
+    detail: str | None = None
+    times: int = 1
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """Something that stands in the database without being in force: an INVALID index, or a constraint that is NOT VALID.
+
+    ``kind`` is "index" or "constraint", ``repair`` the statement that puts it in force, or removes what is of no use any more.
+    ``relation`` is its table or domain. ``met`` is true where it was there before the command, which came across it.
+    """
+
+    kind: str
+    name: str
+    relation: str
+    database: str
+    repair: str
+    met: bool = False
+
+
+@dataclass(frozen=True)
 class Failure:
     """The server's refusal of a statement, or what else ended it (then ``sqlstate`` is None).
 
@@ -175,9 +201,11 @@ class Statement:
     ``locks`` are those that it was the first of its transaction to hold; ``under`` has the strongest one on each relation that
     was held at some time while it ran, its own and those of earlier statements. ``own`` is true for Alembic's own
     bookkeeping; ``where`` is the line of the migration, "0004_phone.py:21". ``built`` names indexes; ``rewrote`` and
-    ``scanned`` tables, the latter read as a whole to verify a constraint. ``says`` are the server's messages. ``unseen`` is
-    true where its locks were let go, at the end of a transaction of its own or by an error, before one could look at them
-    well.
+    ``scanned`` tables, the latter read as a whole to verify a constraint. ``unbuilt`` are indexes that it was building when it
+    failed, and ``left_invalid`` those of them that are still there, INVALID; the others were rolled back. ``says`` are the
+    server's messages, and ``notices`` those that it sends to everybody. ``unseen`` is true where its locks were let go, at the
+    end of a transaction of its own or by an error, before one could look at them well. Where it ended the transaction itself,
+    as a script with a COMMIT does, ``locks`` has those that were seen.
     """
 
     sql: str
@@ -192,7 +220,10 @@ class Statement:
     rewrote: list[str] = field(default_factory=list)
     scanned: list[str] = field(default_factory=list)
     built: list[str] = field(default_factory=list)
+    unbuilt: list[str] = field(default_factory=list)
+    left_invalid: list[str] = field(default_factory=list)
     says: list[str] = field(default_factory=list)
+    notices: list[Notice] = field(default_factory=list)
     phases: list[Phase] = field(default_factory=list)
     lock_wait_ms: float = 0.0
     awaited: list[Awaited] = field(default_factory=list)
@@ -268,7 +299,7 @@ class Trace:
 
     ``error`` is the sentence that the command ended with, or None, and ``sqlstate`` PostgreSQL's code where it was the
     server that refused; ``server`` is PostgreSQL's version ("18.6"), None where the command opened no session; ``unseen``
-    says what x-ray could not see, and why.
+    says what x-ray could not see, and why. ``leftovers`` are those that the command left or came across.
     """
 
     command: str
@@ -278,6 +309,7 @@ class Trace:
     sqlstate: str | None = None
     unseen: str | None = None
     transactions: list[Transaction] = field(default_factory=list)
+    leftovers: list[Leftover] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
@@ -347,7 +379,8 @@ class Trace:
             for one in data["transactions"]
         ]
         told = {name: data[name] for name in ("command", "server", "error", "sqlstate", "unseen")}
-        return cls(started=0.0, transactions=transactions, **told)
+        leftovers = [Leftover(**one) for one in data.get("leftovers", ())]
+        return cls(started=0.0, transactions=transactions, leftovers=leftovers, **told)
 
     def to_frame(self) -> pandas.DataFrame:
         """One row for each statement, Alembic's own too: its transaction's number from 1, and a Statement's fields."""
@@ -424,6 +457,7 @@ def _statement(data: dict[str, Any]) -> Statement:
             "locks": [Lock(**lock) for lock in data["locks"]],
             "under": [Lock(**lock) for lock in data["under"]],
             "phases": [Phase(**phase) for phase in data["phases"]],
+            "notices": [Notice(**notice) for notice in data.get("notices", ())],
             "awaited": [_awaited(one) for one in data.get("awaited", ())],
             "error": data["error"] and Failure(**data["error"]),
         }

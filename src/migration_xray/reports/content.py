@@ -5,6 +5,7 @@ Nothing here depends on how wide a number is: two runs of the same migration dif
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from itertools import groupby
 
@@ -12,7 +13,9 @@ from migration_xray.locks import MODES
 from migration_xray.trace import (
     NOTEWORTHY,
     Held,
+    Leftover,
     Lock,
+    Notice,
     Phase,
     Statement,
     Touched,
@@ -29,6 +32,8 @@ from migration_xray.words import bare, listed, megabytes, milliseconds
 SIGNS = {"reads and writes": "■■■", "writes": "■■", "other schema changes": "■"}
 WAIT_SHOWN = 100  # ms
 WAITS_SHOWN = 5  # of one statement, the longest
+LONGEST = 300  # letters of a message
+VARYING = re.compile(r'"[^"]*"|\d+')  # in messages that are alike
 DEADLOCK, NO_LOCK = "40P01", "55P03"
 MANY = 3  # statements of one shape
 
@@ -91,14 +96,23 @@ def verdicts(statement: Statement, locks: list[Lock], times: int) -> list[str]:
         told.append(f"▤ scanned {listed(map(bare, statement.scanned))} to verify")
     if statement.built:
         told.append(f"▦ built {listed(map(bare, statement.built))}")
+    if rolled_back := [name for name in statement.unbuilt if name not in statement.left_invalid]:
+        told.append(f"▦ did not finish building {listed(map(bare, rolled_back))}; nothing of it is left")
+    if statement.left_invalid:
+        told.append(f"▦ did not finish building {listed(map(bare, statement.left_invalid))}, and left it INVALID")
     told += [f"✓ {said}" for said in statement.says if "sufficient to prove" in said or "implied by" in said]
     for mode in dict.fromkeys(lock.mode for lock in locks):
         told.append(f"▣ took {mode} on {listed(map(bare, [lock.relation for lock in locks if lock.mode == mode]))}")
     told += meanwhile(statement)
     if statement.unseen and statement.wal_bytes and not statement.error:
-        told.append("▣ was over before its locks could be seen")
+        told.append(
+            "▣ ended its transaction itself: other locks of it may not have been seen"
+            if statement.locks
+            else "▣ was over before its locks could be seen"
+        )
     told += waits(statement)
     told += [f"… {phase.name}: {milliseconds(phase.ms)}" for phase in statement.phases if _is_wait(phase)]
+    told += notices(statement)
     if statement.error:
         told.append(f"✘ failed: {statement.error.message}")
         if statement.error.sqlstate == DEADLOCK and statement.error.detail:
@@ -106,6 +120,39 @@ def verdicts(statement: Statement, locks: list[Lock], times: int) -> list[str]:
         if statement.error.sqlstate == NO_LOCK and not statement.awaited:
             told.append("… it gave up before x-ray could see behind whom it waited")
     return told
+
+
+def notices(statement: Statement) -> list[str]:
+    """What the server said to everybody; of many messages that differ in names and numbers alone, the first ones."""
+    told = []
+    by_shape: dict[tuple[str, str], list[Notice]] = {}
+    for notice in statement.notices:
+        by_shape.setdefault((notice.severity, VARYING.sub("", notice.message)), []).append(notice)
+    for alike in by_shape.values():
+        shown = alike if len(alike) <= MANY else alike[:1]
+        for notice in shown:
+            times = f" ({notice.times:,} times)" if notice.times > 1 and len(shown) == len(alike) else ""
+            told.append(f"◇ {notice.severity}: {_on_one_line(notice.message)}{times}")
+            lines = (notice.detail or "").splitlines()
+            told += [f"└ {line}" for line in lines[:MANY]]
+            told += [f"└ and {len(lines) - MANY:,} more"] if len(lines) > MANY else []
+        if rest := sum(notice.times for notice in alike) - 1 if len(shown) < len(alike) else 0:
+            told.append(f"◇ and {rest:,} more like it")
+    return told
+
+
+def _on_one_line(message: str) -> str:
+    line = " ".join(message.split())
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 2]} …"
+
+
+def leftover(one: Leftover) -> str:
+    """What stands without being in force, why that matters, and what mends it."""
+    since = ", and was before this command" if one.met else ""
+    on = f"{bare(one.name)} on {bare(one.relation)}"
+    if one.kind == "constraint":
+        return f"○ constraint {on} is NOT VALID{since}: nothing has checked the rows from before it. To check them: {one.repair}"
+    return f"○ index {on} is INVALID{since}: every write maintains it, and no query uses it. To repair it: {one.repair}"
 
 
 def waits(statement: Statement) -> list[str]:
@@ -160,6 +207,9 @@ def figures(statement: Statement) -> str:
 def rows_of(statement: Statement) -> int | None:
     """How many rows the driver counted; of a DO block, of which it counts none, how many were written."""
     return statement.rows if statement.rows is not None else statement.written or None
+
+
+LEFT = "Not in force"
 
 
 def worth_telling(trace: Trace) -> list[Transaction]:
@@ -235,9 +285,21 @@ def _together(run: list[tuple[Statement, list[Lock]]]) -> tuple[Statement, list[
         rewrote=every("rewrote"),
         scanned=every("scanned"),
         built=every("built"),
+        unbuilt=every("unbuilt"),
+        left_invalid=every("left_invalid"),
         says=every("says"),
+        notices=_notices(statements),
     )
     return whole, [lock for _, locks in run for lock in locks], len(run)
+
+
+def _notices(statements: list[Statement]) -> list[Notice]:
+    """The same message of several statements is one, which came more often."""
+    times: dict[Notice, int] = {}
+    for notice in (notice for statement in statements for notice in statement.notices):
+        one = replace(notice, times=1)
+        times[one] = times.get(one, 0) + notice.times
+    return [replace(notice, times=count) for notice, count in times.items()]
 
 
 def _under(statements: list[Statement]) -> list[Lock]:

@@ -9,8 +9,10 @@ from migration_xray.trace import Lock, Statement, Trace
 from migration_xray.words import megabytes, milliseconds
 
 from .content import (
+    LEFT,
     SIGNS,
     heading,
+    leftover,
     noteworthy,
     other_waits,
     rows_of,
@@ -42,6 +44,9 @@ def as_html(trace: Trace) -> str:
         parts += [f'<div style="padding: 0.2em 0.8em">{escape(waits)}</div>' for waits in other_waits(transaction)]
         if statements := shown(transaction):
             parts.append(table(COLUMNS, [_row(*one) for one in statements]))
+    if trace.leftovers:
+        parts.append(_heading(4, LEFT))
+        parts += [f'<div style="padding: 0.2em 0.8em">{_verdict(leftover(one))}</div>' for one in trace.leftovers]
     return "\n".join(parts)
 
 

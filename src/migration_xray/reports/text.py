@@ -5,9 +5,11 @@ from __future__ import annotations
 from migration_xray.trace import Trace
 
 from .content import (
+    LEFT,
     SIGNS,
     figures,
     heading,
+    leftover,
     noteworthy,
     other_waits,
     sentence,
@@ -32,4 +34,6 @@ def as_text(trace: Trace) -> str:
         for statement, locks, times in shown(transaction):
             lines.append(f"  {statement.in_short}")
             lines += [f"      {note}" for note in [*verdicts(statement, locks, times), figures(statement)]]
+    if trace.leftovers:
+        lines += ["", LEFT, *(f"  {leftover(one)}" for one in trace.leftovers)]
     return "\n".join(lines)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from migration_xray.errors import UserError
-from migration_xray.trace import Failure, Phase, Statement, Trace, Transaction
+from migration_xray.trace import Failure, Notice, Phase, Statement, Trace, Transaction
 
 from .counter import Counter
+from .leftovers import Leftovers
 from .lookout import Look, Lookout
 from .verdicts import TELLING, Evidence
 from .waits import Waits
@@ -23,12 +26,16 @@ AT_ONCE = 0.020  # it is stared at from before it begins,
 SOON = 0.100  # looked at more often for a while,
 PAUSE_IN_AUTOCOMMIT = 0.003  # with this pause, and then as if it were in a transaction
 LONG = 0.3  # when it still runs then, its rows may be counted in no other way than by those of the whole server
-# One that fails in a transaction has let go of all, too:
+# One that fails in a transaction, or ends it, has let go of all, too:
 ENOUGH = 5  # looks at it; with fewer, what they show is a matter of luck
 
 # https://www.postgresql.org/docs/18/libpq-status.html#LIBPQ-PQTRANSACTIONSTATUS
 IDLE, OPEN, FAILED, UNKNOWN = 0, 2, 3, 4
 HEARD = ("NOTICE", "WARNING", "INFO")
+TO_EVERYBODY = ("NOTICE", "WARNING")
+ENDS_ONLY = re.compile(
+    r"\s*(COMMIT|END|ROLLBACK|ABORT)\b[^;]*;?\s*", re.IGNORECASE
+)  # and runs nothing else before or after
 WRITING = ("INSERT", "UPDATE", "DELETE", "MERGE")
 # Tags of statements that read and write no rows. "SET" would be "SET CONSTRAINTS" too, at which deferred triggers run.
 TOUCHING_NOTHING = {"SET", "RESET", "SHOW", "BEGIN", "SAVEPOINT", "RELEASE", "ROLLBACK", "LOCK TABLE", "COMMENT"}
@@ -44,7 +51,14 @@ class Backend:
     be watched.
     """
 
-    def __init__(self, connection: Any, trace: Trace, own: dict[int, str], announce: Callable[[str], None] | None):
+    def __init__(
+        self,
+        connection: Any,
+        trace: Trace,
+        own: dict[int, str],
+        leftovers: dict[str, Leftovers],
+        announce: Callable[[str], None] | None,
+    ):
         self.dbapi, self.driver, self.trace = connection.dbapi_connection, connection.driver_connection, trace
         if not hasattr(self.driver, "add_notice_handler") and not hasattr(self.driver, "get_backend_pid"):
             name = type(self.driver).__module__.split(".")[0]
@@ -54,6 +68,8 @@ class Backend:
         self.lookout = Lookout(self.driver)
         trace.server = trace.server or self.lookout.version
         self.own, self.announce = own, announce
+        name = self.lookout.database_name
+        self.leftovers = leftovers[name] = leftovers.get(name) or Leftovers(self.lookout)
         own[self.lookout.pid] = ""
         self.waits = Waits(self.lookout, own)
         self.counter = Counter(self._run, self.lookout)
@@ -64,6 +80,7 @@ class Backend:
         self.hurry = False  # while a statement runs in autocommit
         self.found = 0  # how many looks found it at work
         self.messages: list[str] = []
+        self.notices: dict[Notice, int] = {}
         self.wal = 0
         self.looked = 0.0  # when the last look began that showed nothing new
         self.phase: str | None = None
@@ -84,7 +101,7 @@ class Backend:
             evidence = self._opened()
             look = self._account_for_strangers()
             self.wal = look.wal if look else 0
-            self.messages.clear()
+            self._forget_messages()
             self.waits.begin()
             self.phase, self.phases = None, {}
             self.own[self.lookout.pid] = statement.sql
@@ -154,6 +171,7 @@ class Backend:
             transaction.ms = (self._now() - transaction.at) * 1000
             transaction.revisions = list(dict.fromkeys(s.revision for s in transaction.statements if s.revision))
             evidence.judge(now)
+            self.leftovers.meet(evidence.asked)
             self.trace.transactions.append(transaction)
 
     def leave(self) -> None:
@@ -169,6 +187,9 @@ class Backend:
         self.thread.join()
         self._make_quiet()
         self.stop_listening()
+        others = [one for one in self.trace.leftovers if one.database != self.lookout.database_name]
+        if self.lookout.lost is None:
+            self.trace.leftovers = others + self.leftovers.now(self.lookout)
         if self.lookout.lost and not self.driver.closed:
             self.trace.unseen = (
                 f"X-ray's own session ended early ({self.lookout.lost}): what came after that was not seen"
@@ -186,9 +207,22 @@ class Backend:
     def _is_over(self) -> bool:
         return self._status() in (IDLE, UNKNOWN)
 
-    def _hear(self, severity: str, said: str) -> None:
+    def _hear(self, severity: str, said: str, detail: str | None) -> None:
         if severity in HEARD or any(pattern.search(said) for pattern in TELLING):
             self.messages.append(said)
+        if severity in TO_EVERYBODY:
+            notice = Notice(severity, said, detail)
+            self.notices[notice] = self.notices.get(notice, 0) + 1
+
+    def _forget_messages(self) -> None:
+        self.messages.clear()
+        self.notices.clear()
+
+    def _note_messages(self, statement: Statement) -> None:
+        """Note what the server has said while a statement ran."""
+        statement.says = list(self.messages)
+        statement.notices = [replace(notice, times=times) for notice, times in self.notices.items()]
+        self.leftovers.hear(statement.notices)
 
     def _run(self, sql: str) -> list[Any]:
         """The rows of a query of ours. psycopg would have the session prepare it when it comes for the fifth time."""
@@ -264,7 +298,7 @@ class Backend:
                 is_new |= bool(counted) and self.failing is None
                 self.failing = None
             if is_new:
-                stranger.says = list(self.messages)
+                self._note_messages(stranger)
                 evidence.transaction.statements.append(stranger)
             self.looked = look.began
         return look
@@ -314,13 +348,18 @@ class Backend:
             if (look := self.lookout.look()) is not None:
                 self._account(self.evidence, look)
                 statement.wal_bytes = max(0, look.wal - self.wal)
-            enough = 1 if self.evidence.transaction.autocommit else ENOUGH if statement.error else 0
+            in_transaction = not self.evidence.transaction.autocommit
+            enough = ENOUGH if in_transaction and statement.error else 0 if in_transaction else 1
             if self.found < enough:
                 statement.unseen = True
                 self.evidence.forget(statement)
+            if in_transaction and not statement.error and self._is_over() and not ENDS_ONLY.fullmatch(statement.sql):
+                statement.unseen = (
+                    True  # a script with a COMMIT in it: some of its locks came and went between two looks
+                )
             statement.lock_wait_ms, statement.awaited = self.waits.ms, self.waits.awaited()
             statement.phases = [Phase(name, ms) for name, ms in self.phases.items()]
-            statement.says = list(self.messages)
+            self._note_messages(statement)
             self.evidence.transaction.statements.append(statement)
             self.statement = None
             self._count(self.evidence, statement, look, tag)
@@ -364,23 +403,24 @@ def _writes(tag: str, gives_rows: bool) -> bool:
 class _Notices(list[str]):
     """psycopg2's list of notices, "DEBUG:  building index …" each: those that the session would have without x-ray."""
 
-    def __init__(self, before: list[str], hear: Callable[[str, str], None]):
+    def __init__(self, before: list[str], hear: Callable[[str, str, str | None], None]):
         super().__init__(before)
         self.hear = hear
 
     def append(self, notice: str) -> None:
         severity, _, said = notice.strip().partition(":  ")
-        self.hear(severity, said)
+        said, _, more = said.partition("\nDETAIL:  ")
+        self.hear(severity, said, more.partition("\nHINT:  ")[0] or None)
         if severity != "DEBUG":
             super().append(notice)
 
 
-def _listen(driver: Any, hear: Callable[[str, str], None]) -> Callable[[], None]:
-    """Hear (severity, message) of all that the server says on a connection; returns what ends it."""
+def _listen(driver: Any, hear: Callable[[str, str, str | None], None]) -> Callable[[], None]:
+    """Hear (severity, message, detail) of all that the server says on a connection; returns what ends it."""
     if hasattr(driver, "add_notice_handler"):  # psycopg
 
         def handle(said: Any) -> None:
-            hear(said.severity_nonlocalized, said.message_primary)
+            hear(said.severity_nonlocalized, said.message_primary, said.message_detail)
 
         driver.add_notice_handler(handle)
         return lambda: driver.remove_notice_handler(handle)

@@ -27,6 +27,7 @@ from migration_xray.errors import UserError, sqlstate
 from migration_xray.trace import Failure, Statement, Trace
 
 from .backend import Backend
+from .leftovers import Leftovers
 
 DEADLOCK = "40P01"
 ENDS = {
@@ -83,6 +84,7 @@ class _Watch:
     def __init__(self, trace: Trace, announce: Callable[[str], None] | None):
         self.trace, self.announce = trace, announce
         self.own: dict[int, str] = {}  # the last statement of each session that was opened, by pid
+        self.leftovers: dict[str, Leftovers] = {}  # by database
         self.others = set(threading.enumerate()) - {threading.current_thread()}
         self.backends: dict[int, Backend] = {}
         self.dialects: list[Any] = []
@@ -125,7 +127,7 @@ class _Watch:
         raw = connection.connection.dbapi_connection
         if id(raw) not in self.backends:
             _insist_on_postgresql(connection.dialect)
-            self.backends[id(raw)] = Backend(connection.connection, self.trace, self.own, self.announce)
+            self.backends[id(raw)] = Backend(connection.connection, self.trace, self.own, self.leftovers, self.announce)
             self.follow(connection.dialect)
         return self.backends[id(raw)]
 

@@ -94,6 +94,27 @@ COUNTS = """
         'pg_stat_get_xact_tuples_returned', 'pg_stat_get_xact_tuples_fetched', 'pg_stat_get_xact_tuples_inserted',
         'pg_stat_get_xact_tuples_updated', 'pg_stat_get_xact_tuples_deleted', 'pg_stat_force_next_flush', 'pg_identify_object')"""
 
+# What stands there without being in force, with the oid of its table, and the statement that mends it. An index that
+# another session builds just now is INVALID too; a partition's constraint follows that of its parent.
+LEFTOVERS = """
+    SELECT 'index', ns.nspname || '.' || c.relname, tn.nspname || '.' || t.relname, indrelid,
+        CASE WHEN c.relkind = 'I' THEN format('ALTER INDEX %%I.%%I ATTACH PARTITION …; -- for each partition', ns.nspname, c.relname)
+            WHEN c.relname ~ '_cc(new|old)[0-9]*$' THEN format('DROP INDEX CONCURRENTLY %%I.%%I;', ns.nspname, c.relname)
+            ELSE format('REINDEX INDEX CONCURRENTLY %%I.%%I;', ns.nspname, c.relname) END
+    FROM pg_index i JOIN pg_class c ON c.oid = indexrelid JOIN pg_namespace ns ON ns.oid = c.relnamespace
+    JOIN pg_class t ON t.oid = indrelid JOIN pg_namespace tn ON tn.oid = t.relnamespace
+    WHERE NOT indisvalid AND ns.nspname !~ '^pg_' AND NOT EXISTS
+        (SELECT FROM pg_stat_progress_create_index p WHERE p.index_relid = indexrelid AND p.pid <> %(pid)s)
+    UNION ALL
+    SELECT 'constraint', conname::text, n.nspname || '.' || coalesce(relname, typname), conrelid,
+        format('ALTER %%s %%I.%%I VALIDATE CONSTRAINT %%I;', CASE WHEN conrelid = 0 THEN 'DOMAIN' ELSE 'TABLE' END,
+            n.nspname, coalesce(relname, typname), conname)
+    FROM pg_constraint con LEFT JOIN pg_class c ON c.oid = conrelid LEFT JOIN pg_type y ON y.oid = contypid
+    JOIN pg_namespace n ON n.oid = coalesce(relnamespace, typnamespace)
+    WHERE NOT convalidated AND conparentid = 0 AND coninhcount = 0 AND n.nspname !~ '^pg_'
+        AND to_jsonb(con) ->> 'conenforced' IS DISTINCT FROM 'false'  -- a column of PostgreSQL 18
+    ORDER BY 1 DESC, 3, 2"""
+
 FOREIGN_KEYS = (
     "SELECT conrelid, confrelid FROM pg_constraint WHERE contype = 'f' AND conname = %s AND conrelid = ANY(%s::oid[])"
 )
@@ -258,6 +279,10 @@ class Lookout:
     def rows_everywhere(self) -> list[tuple[Any, ...]]:
         """The oid and name of each table, and how many of its rows all sessions have read, inserted, updated and deleted."""
         return self._ask(ROWS_EVERYWHERE)
+
+    def leftovers(self) -> list[tuple[Any, ...]]:
+        """What stands without being in force: kind, name, table or domain, the table's oid, and what mends it."""
+        return self._ask(LEFTOVERS, {"pid": self.pid})
 
     def blockers(self, wanted: Wanted) -> list[tuple[Any, ...]]:
         """The sessions that a wait is for: pid, user, name, state, age of the transaction, statement, modes of its locks."""

@@ -185,7 +185,10 @@ class Evidence:
         elif match := BUILDING.match(said):
             schema = table(match["table"]).rpartition(".")[0]
             index = match["name"] if names.remains(match["name"]) else REPLACING.sub("", match["name"])
-            _add(statement.built, f"{schema}.{index}" if schema else index)
+            if statement.error:
+                self._judge_failed_build(statement, schema, match["name"])
+            else:
+                _add(statement.built, f"{schema}.{index}" if schema else index)
         elif match := VALIDATING.match(said):
             keys = self.lookout.foreign_keys(match["name"], {span.oid for span in self.spans})
             keys = [key for key in keys if key[0] in locked] or keys
@@ -193,6 +196,16 @@ class Evidence:
             for oid in names.scanned(keys) if keys else sorted(locked):
                 if (relation := names.known.get(oid)) and relation.is_table:
                     _add(statement.scanned, relation.qualified)
+
+    def _judge_failed_build(self, statement: Statement, schema: str, name: str) -> None:
+        """The server said that it builds an index, and failed: what was built goes, but for what CONCURRENTLY leaves."""
+        indexes = {one[1] for one in self.lookout.leftovers() if one[0] == "index"}
+        index = f"{schema}.{name}" if schema else name
+        if index in indexes:
+            _add(statement.left_invalid, index)
+        else:
+            index = REPLACING.sub("", index)
+        _add(statement.unbuilt, index)
 
     def _judge_files(self, after: dict[int, Relation]) -> None:
         """A table that stands in another file now was rewritten, whatever was said; but TRUNCATE only begins an empty one.
