@@ -402,7 +402,12 @@ def test_an_ordinary_role(stage):
             stage.session.execute(f"ALTER ROLE {role} SET {setting}")
         stage.migration("op.execute('ALTER TABLE users ADD CHECK (id > 0)')\ntime.sleep(0.5)")
         before, stage.url = stage.url, stage.url.set(username=role, password="sécret's")
-        reader = threading.Timer(0.2, lambda: stage.session.execute("SELECT 1 FROM users"))
+
+        def read_once_it_is_locked():
+            wait_until(lambda: stage.count("SELECT count(*) FROM pg_locks WHERE relation = 'users'::regclass"))
+            stage.session.execute("SELECT 1 FROM users")
+
+        reader = threading.Thread(target=read_once_it_is_locked)
         reader.start()
         trace = stage.watch()
         reader.join()
