@@ -207,6 +207,20 @@ def test_a_reset_in_the_middle_of_a_lesson_keeps_what_the_lesson_measured_before
     assert isinstance(fresh()("wrong").error, NameError)
 
 
+def test_sessions_that_ended_with_the_kernel_are_named(fresh):
+    """Lesson 10 shows a queue of three sessions. After a restart there was none, and the explanation spoke of it."""
+    shell = fresh()
+    said(shell("%session report BEGIN\n%session report LOCK TABLE users"))
+    said(shell("%session quiet SELECT 1"))
+    said(shell("%session migration --no-wait ALTER TABLE users ADD COLUMN more int"))
+    ended = (
+        "The sessions report and migration ended with the kernel, and what was not committed is gone. If you still need them, "
+        "go on at the cell that begins with `%session report BEGIN`."
+    )
+    assert said(fresh()("1")).splitlines()[1] == ended
+    assert "ended" not in said(fresh()("1")), "it is said once"
+
+
 def test_run_all_keeps_what_was_there_before_though_the_lesson_resets_twice(shell, monkeypatch):
     """Lessons 14 and 18 reset in their middle too: the second reset dropped the database from before Run All."""
     monkeypatch.setenv("JPY_SESSION_NAME", "14_data_migration.ipynb")

@@ -56,8 +56,8 @@ def look_back(magics: LabMagics, info: ExecutionInfo, error: BaseException | Non
             if lesson:
                 help_with_names(magics.shell, lesson, info, error)
                 magics.guesses.compare(lesson, info, error)
-            if magics.opened:
-                magics.measured.keep(magics.opened, info)
+            if magics.opened and magics.sessions:
+                magics.measured.keep(magics.opened, info, magics.sessions.unfinished)
     except UserError as refused:
         print(refused, file=sys.stderr)
 

@@ -26,6 +26,7 @@ from migration_xray import traffic, watch
 from migration_xray.errors import UserError
 from migration_xray.trace import Trace
 from migration_xray.traffic import Felt
+from migration_xray.words import listed
 
 from .ipythonsql import ResultSet, Sql
 from .names import assigned, imported
@@ -36,26 +37,33 @@ LAST: dict[str, tuple[Callable[[], Any], Callable[[Any], None]]] = {
     "last-trace": (watch.last_trace, watch.remember),
     "last-traffic": (traffic.last_traffic, traffic.remember),
 }
+SESSIONS = "open-sessions"  # those that are unfinished, each with the cell in which it began
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 
 class Measured:
-    """What the cells of one kernel have measured in the lesson that is open. ``again`` names what an opening put back."""
+    """What the cells of one kernel have measured in the lesson that is open.
+
+    ``again`` names what an opening put back, and ``ended`` the sessions of the kernel before that were unfinished.
+    """
 
     def __init__(self, shell: InteractiveShell, sql: Sql):
         self.shell, self.sql = shell, sql
         self.again: list[str] = []
+        self.unfinished: dict[str, str] = {}
+        self.ended: dict[str, str] = {}
         self.begins_anew = False
         self.known_last: dict[str, Any] = {}
 
     @property
     def line(self) -> str:
-        """What an opening has put back, in a sentence; empty if it was nothing."""
-        return f"What your cells measured is known again: {', '.join(self.again)}." if self.again else ""
+        """What an opening has put back, and what it could not; empty if it was nothing."""
+        known = f"What your cells measured is known again: {', '.join(self.again)}." if self.again else ""
+        return "\n".join(filter(None, [known, _lost(self.ended)]))
 
     def put_back(self, opened: Opened) -> None:
         """When a lesson has been opened: give the notebook what was measured in this database."""
-        self.again, self.begins_anew = [], opened.is_new
+        self.again, self.unfinished, self.ended, self.begins_anew = [], {}, {}, opened.is_new
         if opened.is_new or not isinstance(opened.place, Lesson):
             return
         self._import_again(opened.place)
@@ -68,9 +76,13 @@ class Measured:
             with suppress(*UNREADABLE):
                 _, self.known_last[name] = self._read(opened.measured / f"{name}.json")
                 remember(self.known_last[name])
+        with suppress(*UNREADABLE):
+            _, self.ended = self._read(opened.measured / f"{SESSIONS}.json")
 
-    def keep(self, opened: Opened, info: ExecutionInfo) -> None:
+    def keep(self, opened: Opened, info: ExecutionInfo, unfinished: list[str]) -> None:
         """After a cell: keep what it has set. What it could not have set stays as it is kept.
+
+        Sessions that are unfinished are noted too: they end with this kernel, and the next one says so.
 
         A lesson may reset in its middle, and compare later what was measured before. So such a cell keeps once more what
         the cells above it have set.
@@ -90,6 +102,9 @@ class Measured:
                 if self.known_last.get(name) is not last():
                     self.known_last[name] = last()
                     _write(opened.measured / f"{name}.json", last())
+        begin = source.strip().partition("\n")[0]
+        self.unfinished = {name: self.unfinished.get(name, begin) for name in unfinished}
+        _write(opened.measured / f"{SESSIONS}.json", self.unfinished or None)
 
     def _import_again(self, lesson: Lesson) -> None:
         """Import what the lesson's cells import, where that is loaded already: pandas and matplotlib would take their time."""
@@ -119,6 +134,18 @@ def names_of(lesson: Lesson) -> frozenset[str]:
     """The names that a lesson's cells set, without those that they import, and without Python's name for what nobody needs."""
     names = {name for cell in code_cells(lesson) for name in assigned(cell.source) - imported(cell.source).keys()}
     return frozenset(name for name in names if not name.startswith("_"))
+
+
+def _lost(ended: dict[str, str]) -> str:
+    """Which sessions ended with the kernel before, and the cell in which the first of them began; empty if none did."""
+    if not ended:
+        return ""
+    first = next(iter(ended.values()))
+    which, them = ("session", "it") if len(ended) == 1 else ("sessions", "them")
+    return (
+        f"The {which} {listed(ended)} ended with the kernel, and what was not committed is gone. "
+        f"If you still need {them}, go on at the cell that begins with `{first}`."
+    )
 
 
 def _described(value: Any) -> dict[str, Any] | None:

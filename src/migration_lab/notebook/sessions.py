@@ -119,6 +119,11 @@ class Sessions:
             return Outcome([f"{name} is {session.state}"])
         return self._followed(session, session.job)
 
+    @property
+    def unfinished(self) -> list[str]:
+        """The names of those that are in a transaction or at work."""
+        return [name for name, session in self.sessions.items() if session.is_unfinished]
+
     def close(self, name: str | None = None) -> None:
         """End one session, or all: what runs is cancelled, and the server rolls back what is not committed."""
         for one in [name] if name else list(self.sessions):
@@ -218,6 +223,14 @@ class Session:
     @property
     def state(self) -> str:
         return STATES.get(self.connection.info.transaction_status, "gone")
+
+    @property
+    def is_unfinished(self) -> bool:
+        at_work = self.job is not None and not self.job.done.is_set()
+        return at_work or self.connection.info.transaction_status in (
+            TransactionStatus.INTRANS,
+            TransactionStatus.INERROR,
+        )
 
     def start(self, statements: list[str]) -> Job:
         self.job = job = Job(self.connection, statements)
