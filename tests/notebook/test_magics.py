@@ -147,7 +147,7 @@ def test_sql_keeps_a_data_frame_as_a_table(lesson):
 
 def test_a_kernel_gets_ready_without_pandas():
     """It is a third of the time in which the first cell of a notebook gets ready."""
-    loaded = "import sys, migration_lab.notebook; print('pandas' in sys.modules)"
+    loaded = "import sys, migration_lab.notebook.magics; print('pandas' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
 

@@ -8,7 +8,6 @@ from typing import Any
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.display import display
 from IPython.utils.text import SList
-from sql.run import ResultSet
 
 from migration_xray.markup import BOX, text_table
 from migration_xray.reports import as_html, as_text
@@ -16,6 +15,7 @@ from migration_xray.trace import Trace
 from migration_xray.traffic import Felt, chart
 
 from . import figures
+from .ipythonsql import ResultSet
 
 
 def register(shell: InteractiveShell) -> None:
