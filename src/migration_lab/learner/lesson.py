@@ -88,8 +88,7 @@ def open_place(
     with workspace.locked(place.place):
         with _ours(place, running, workspace) as ours:
             is_new, first_stays = not ours.is_there(), once_more and ours.can_go_back()
-            keeps_former = first_stays or (_are_untouched(ours.project) and (is_new or ours.is_untouched()))
-            if reset and not keeps_former:
+            if reset and not (first_stays or _is_untouched(ours, is_new)):
                 saved = _begin_anew(place, ours)
                 is_new = True
             else:
@@ -124,6 +123,11 @@ def go_back(place: Lesson | Exercise, workspace: Workspace | None = None) -> Ope
 def _ours(place: Lesson | Exercise, running: Server, workspace: Workspace) -> AbstractContextManager[Exchange]:
     """A place's database and files. Whoever changes them holds the workspace's lock on the place."""
     return exchange(running, database_name(place.place, running, workspace), workspace.project(place.place), workspace)
+
+
+def _is_untouched(ours: Exchange, is_new: bool) -> bool:
+    """Whether neither the files nor the database were changed. It may close the database, so only a reset asks."""
+    return _are_untouched(ours.project) and (is_new or ours.is_untouched())
 
 
 def _are_untouched(project: Path) -> bool:
