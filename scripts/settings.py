@@ -26,6 +26,9 @@ UV_SETTINGS_KEPT = {
     )
 }
 MISLEADING = {"PYTHONHOME", "PYTHONPATH", "PYTHONPLATLIBDIR", "PYTHONEXECUTABLE"}
+# Images set it to stay small. uv compiles nothing, so each process of .venv would compile all of its packages again: to
+# import Alembic and SQLAlchemy takes 1.1 s then instead of 0.4 s, and a kernel, a grading and each `alembic` do.
+SLOWING = {"PYTHONDONTWRITEBYTECODE"}
 
 
 def variables():
@@ -42,7 +45,7 @@ def is_kept(name):
         return name in PIP_SETTINGS_KEPT
     if name.startswith("UV_"):
         return name in UV_SETTINGS_KEPT
-    return name not in MISLEADING
+    return name not in MISLEADING | SLOWING
 
 
 def pip_settings(listed):

@@ -47,7 +47,8 @@ VENV_PYTHON = Path(".venv", "Scripts/python.exe" if os.name == "nt" else "bin/py
 SITE_PACKAGES = Path(".venv", "Lib" if os.name == "nt" else f"lib/{Path(os.__file__).parent.name}", "site-packages")
 STUB = """
 import json, os, sys
-variables = {name: os.environ.get(name) for name in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PATH", "LAB_POSTGRES")}
+wanted = ("PYTHONPATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV", "PATH", "LAB_POSTGRES")
+variables = {name: os.environ.get(name) for name in wanted}
 print(json.dumps({"module": __file__, "arguments": sys.argv[1:], "prefix": sys.prefix, "folder": os.getcwd(), **variables}))
 """
 on_posix = pytest.mark.skipif(os.name == "nt", reason="sends a signal or mounts a disk as POSIX systems do")
@@ -208,6 +209,7 @@ def settled(tmp_path_factory, wheels):
     (elsewhere / "uv.toml").write_text("no-index = true\n[pip]\ntarget = '.'\n")
     hostile = {
         **{"PYTHONPATH": elsewhere, "PYTHONHOME": sys.base_prefix, "PYTHONSAFEPATH": 1, "PYTHONWARNINGS": "error"},
+        "PYTHONDONTWRITEBYTECODE": 1,
         **{"VIRTUAL_ENV": elsewhere, "PIP_TARGET": elsewhere, "PIP_PREFIX": elsewhere, "PIP_USER": 1},
         **{"PIP_REQUIRE_VIRTUALENV": 1, "PIP_DRY_RUN": 1, "PIP_CONFIG_FILE": elsewhere / "pip.conf"},
         **{"UV_PYTHON": "3.99", "UV_SYSTEM_PYTHON": 1, "UV_REQUIRE_HASHES": 1, "UV_EXCLUDE_NEWER": "2001-01-01"},
@@ -232,6 +234,11 @@ def test_first_start_hands_over_in_its_own_environment(settled):
     assert Path(lab["PATH"].split(os.pathsep)[0]) == (clone / VENV_PYTHON).parent, "`alembic` would be another one"
     assert lab["PYTHONPATH"] is lab["PYTHONHOME"] is None
     assert len(list(elsewhere.iterdir())) <= 9, "pip or uv installed outside .venv"
+
+
+def test_packages_are_compiled_once(settled):
+    """uv leaves that to the first import; where none may keep it, each kernel and each `alembic` took a second longer."""
+    assert handed_over(settled[2])["PYTHONDONTWRITEBYTECODE"] is None
 
 
 def test_uv_installs(settled):
