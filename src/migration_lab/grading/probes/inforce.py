@@ -133,8 +133,8 @@ def standing(session: psycopg.Connection) -> Standing:
     """Read it from the catalogs, in two queries."""
     with session.transaction(force_rollback=True):
         session.execute("SET LOCAL search_path = public; SET LOCAL jit = off")
-        off = session.execute(OFF).fetchall()
-        claims = session.execute(CLAIMS).fetchall()
+        off = session.execute(OFF, prepare=True).fetchall()
+        claims = session.execute(CLAIMS, prepare=True).fetchall()
     return Standing(dict(off), {key: (thing, broken, query) for key, thing, broken, query in claims})
 
 
