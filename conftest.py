@@ -119,8 +119,23 @@ def pytest_xdist_make_scheduler(config, log):
     return FilesAndAnswers(config, log)
 
 
-# The folders whose tests are short come first, while lessons with traffic run.
-SHORT = ("notebooks", "tests/xray", "tests/pictures", "tests/notebook", "tests/grading", "tests/runner")
+# These come first, while lessons with traffic run: a cell with traffic waits for each test that is running, and in other
+# files one takes ten seconds and more.
+SHORT = (
+    "notebooks",
+    "tests/course/test_links",
+    "tests/course/test_predictions",
+    "tests/grading/explanations",
+    "tests/grading/probes",
+    "tests/learner/test_progress",
+    "tests/notebook/test_magics",
+    "tests/notebook/test_sessions",
+    "tests/pictures",
+    "tests/runner",
+    "tests/xray/test_moments",
+    "tests/xray/test_program",
+    "tests/xray/test_xray_",
+)
 
 
 def pytest_collection_modifyitems(config, items):
