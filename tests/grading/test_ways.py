@@ -7,7 +7,7 @@ import pytest
 
 from migration_lab.grading.graded import Graded, NotYet
 from migration_lab.grading.probes.rows import Rows
-from migration_lab.grading.ways import ways_in, ways_past, ways_to_orphan
+from migration_lab.grading.ways import text_fault, ways_in, ways_past, ways_to_orphan
 from migration_lab.pictures import snapshot
 
 GOOD = {"name": "Teapot", "price": 5}
@@ -143,3 +143,21 @@ def test_what_stands_in_for_a_foreign_key_is_told_by_what_it_lets_through(db):
     after(db, "DROP TRIGGER there ON tags; ALTER TABLE tags ADD CHECK (product_id <= 300)")
     with pytest.raises(NotYet, match="tags refuses a row whose product_id is that of a new row of products"):
         ways_to_orphan(db, "tags", "product_id", "products", TAG, GOOD)
+
+
+@pytest.mark.parametrize(
+    ("column", "fault"),
+    [
+        ("varchar(8)", ""),
+        ("text CHECK (char_length(note) <= 8)", ""),
+        ("text", "takes a text of 9 characters"),
+        ("varchar(7)", "refuses a text of 8 characters"),
+        ("text CHECK (octet_length(note) <= 8)", "refuses a text of 8 characters"),
+        ("varchar(8) CHECK (char_length(note) > 1)", "refuses a text of one character"),
+        ("char(8)", "fills a shorter text up with blanks"),
+    ],
+)
+def test_how_long_a_text_may_be_is_tried(db, column, fault):
+    """A CHECK is as good as a type's limit, and a type with the right limit is not right if a CHECK refuses what fits."""
+    after(db, f"ALTER TABLE products ADD COLUMN note {column}")
+    assert text_fault(db, "products", "note", 8, GOOD) == fault

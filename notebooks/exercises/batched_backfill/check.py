@@ -1,6 +1,6 @@
 """orders.status: completed, in transactions of at most a hundred rows, and as often as one likes."""
 
-from migration_lab.grading import AlembicError, Graded, NotYet, WrongRows
+from migration_lab.grading import AlembicError, Graded, NotYet, WrongRows, several
 
 MOST = 100  # orders in a transaction
 GIVEN = "0004_typed_by_hand"
@@ -32,7 +32,7 @@ def check(db: Graded) -> None:
     together = db.written_together("orders")
     if together > MOST:
         raise WrongRows(
-            f"one transaction wrote {together} orders, {how(db)}. Whoever wants to change one of them waits for its "
+            f"one transaction wrote {together} orders, {how(db).rstrip('.')}. Whoever wants to change one of them waits for its "
             f"commit; at most {MOST} were allowed."
         )
     for moment in db.trace.under():
@@ -84,8 +84,10 @@ def run_again(db: Graded, since: int) -> None:
 
 
 def how(db: Graded) -> str:
-    if any(statement.written > MOST for statement in db.trace.statements):
-        return "by one statement"
+    for statement in db.trace.statements:
+        if statement.written > MOST:
+            more = several(statement.sql)
+            return f"by statements of one string. {more}" if more else "by one statement"
     return "in batches that were let go together: a loop is not enough"
 
 

@@ -1,6 +1,6 @@
 """One revision makes example_items; its docstring is what `alembic history` prints."""
 
-from migration_lab.grading import Graded, NotYet, holds_text
+from migration_lab.grading import Graded, NotYet, text_fault
 
 COLUMNS = ("id", "name")
 
@@ -30,10 +30,8 @@ def check(db: Graded) -> None:
     number, text = (table.columns[name].type for name in COLUMNS)
     if number != "integer":
         raise NotYet(f"example_items.id is {number}, not integer.")
-    if not holds_text(db, "example_items", "name", 100, {"id": 1}):
-        raise NotYet(
-            f"example_items.name is {text}, not character varying(100): it is to take 100 characters, and to refuse a longer text."
-        )
+    if fault := text_fault(db, "example_items", "name", 100, {"id": 1}):
+        raise NotYet(f"example_items.name is {text}, not character varying(100): it {fault}.")
     if table.columns["name"].nullable:
         raise NotYet("example_items.name allows NULL, and an item without a name would slip in: nullable=False.")
     if key.name != "pk_example_items":

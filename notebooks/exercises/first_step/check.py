@@ -1,6 +1,6 @@
 """users.city is there, as text that may be missing."""
 
-from migration_lab.grading import Graded, NotYet, holds_text
+from migration_lab.grading import Graded, NotYet, text_fault
 
 USER = {"name": "Noor Khan", "email": "noor.khan@example.com"}
 
@@ -18,8 +18,10 @@ def check(db: Graded) -> None:
     city = columns["city"]
     if not city.nullable:
         raise NotYet("users.city is NOT NULL, so nobody can leave it out. It may be missing: nullable=True.")
-    if not holds_text(db, "users", "city", 50, USER):
-        raise NotYet(f"users.city is {city.type}; text of up to 50 characters is asked for: sa.String(length=50).")
+    if fault := text_fault(db, "users", "city", 50, USER):
+        raise NotYet(
+            f"users.city is {city.type}, and {fault}; text of up to 50 characters is asked for: sa.String(length=50)."
+        )
 
 
 def explain(error) -> str | None:

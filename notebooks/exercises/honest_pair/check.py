@@ -87,10 +87,15 @@ def running_code(db: Graded) -> None:
                 f"the running code can't write is_deleted = {flag} with deleted_at = {time} any more: "
                 f"{refused.diag.message_primary}. That pair agrees, and has to be taken."
             )
+    definition = db.schema.tables["products"].constraints[RULE].definition
     if not db.refusal(INSERT.format("true", "NULL")):
         raise NotYet(
             f"{RULE} takes a product that is deleted, and has no time: (true, NULL). "
-            "A CHECK refuses only what is false, and a comparison with NULL is not false: ask IS NULL or IS NOT NULL."
+            + (
+                f"It looks at one direction only: {definition}."
+                if "IS N" in definition
+                else "A CHECK refuses only what is false, and a comparison with NULL is not false: ask IS NULL or IS NOT NULL."
+            )
         )
     if not db.refusal(INSERT.format("false", "now()")):
         raise NotYet(
@@ -137,8 +142,8 @@ def way_back(db: Graded) -> None:
 def explain(error) -> str | None:
     if error.sqlstate == "23514":
         return (
-            "Rows that are there break the rule. Those that contradict themselves: mend them first, then add it. "
-            "If you did, the rule refuses good rows too: it is too strict."
+            "Rows that are there break the rule. Either some of them still contradict themselves: mend them first, by what "
+            "contradicts and not by their ids. Or the rule is too strict, and refuses good rows."
         )
     return None
 

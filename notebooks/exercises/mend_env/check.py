@@ -16,7 +16,8 @@ def check(db: Graded) -> None:
     if missing:
         raise NotYet(
             f"exit status 0, and nothing saved: users has no {' and no '.join(missing)}. "
-            "The SET began a transaction, and Alembic leaves one that it finds to whoever began it: nobody committed."
+            "Alembic leaves a transaction that is open at configure() to whoever began it, as the SET did, and nobody committed after "
+            "the migrations. End the SET's transaction before configure()."
         )
     for transaction in db.trace.transactions:
         if transaction.autocommit and transaction.revisions:

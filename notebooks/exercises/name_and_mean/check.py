@@ -11,6 +11,8 @@ def check(db: Graded) -> None:
     constraint = db.schema.tables["products"].constraints.get(NAME)
     if constraint is None or constraint.kind != "check":
         raise NotYet(missing(db))
+    if "NOT ENFORCED" in constraint.definition:
+        raise NotYet(f"{NAME} is NOT ENFORCED (pg_constraint.conenforced is false): because of it nothing is refused.")
     taken("0", db, "Nothing is sold for nothing: `>= 0` is *not negative*, and the name says positive.")
     taken("-1", db, "A negative price is not positive.")
     taken("NaN", db, "PostgreSQL puts NaN above every number, so that `price > 0` is true of it: keep it out by name.")

@@ -1,6 +1,8 @@
 """users.age is NOT NULL, and no row was read under a lock that stops readers."""
 
-from migration_lab.grading import Graded, Moment, NotYet, Trace
+import re
+
+from migration_lab.grading import Graded, Moment, NotYet, Trace, several
 
 UNPROVED = "SELECT conname FROM pg_constraint WHERE conrelid = 'users'::regclass AND NOT convalidated"
 CHECKS = "SELECT conname FROM pg_constraint WHERE conrelid = 'users'::regclass AND contype = 'c'"
@@ -53,12 +55,19 @@ def nobody_waited_for_a_scan(trace: Trace) -> None:
 
 
 def why(trace: Trace, moment: Moment) -> str:
+    sql = moment.statement.sql
+    if more := several(sql):
+        return more.rstrip(".")
+    if re.search(r"\bADD\s+(CONSTRAINT|CHECK)\b", sql, re.IGNORECASE):
+        return "without NOT VALID the check reads the table as it is added. Add it NOT VALID, and VALIDATE it in a later transaction"
     scans = [one for one in trace.statements if "public.users" in one.scanned]
-    if scans[0] is not moment.statement:
+    if scans[0] is moment.statement:
+        return "there was no proof yet that no age is NULL. A valid CHECK is one"
+    if re.search(r"\bDROP\s+CONSTRAINT\b", sql, re.IGNORECASE):
         return (
             "the proof went before it was used. In one command, DROP CONSTRAINT comes before SET NOT NULL; make it two"
         )
-    return "there was no proof yet that no age is NULL. A valid CHECK is one"
+    return "what had been validated was no proof to the server. A valid CHECK (age IS NOT NULL) is one, and has to stand until then"
 
 
 PASSED = "users.age is NOT NULL, and nobody who reads had to wait for a scan."

@@ -3,7 +3,7 @@
 import re
 from decimal import Decimal
 
-from migration_lab.grading import Graded, NotYet, Table, ways_in, ways_to_orphan
+from migration_lab.grading import Graded, NotYet, Table, several, ways_in, ways_to_orphan
 
 PARENTS = {"order_id": ("orders", "CASCADE"), "product_id": ("products", "RESTRICT")}
 COLUMNS = ("order_id", "product_id", "quantity", "unit_price")
@@ -40,11 +40,12 @@ def check(db: Graded) -> None:
 def beside_a_slow_writer(db: Graded, kept: str, other: str) -> None:
     """While one parent is kept busy, the other one must be free (x-ray does not see what an autocommitted statement held)."""
     first, second = (f"UPDATE {table} SET id = id WHERE id = {last(db, table)[0]}" for table in (kept, other))
-    waited = db.upgrade_beside_writers(first, second)[1]
+    trace, waited = db.upgrade_beside_writers(first, second)
     if waited > 1:
         raise NotYet(
-            f"a writer of {other} waited {waited:.1f} s, because somebody else was writing to {kept}: one statement locked "
+            f"a writer of {other} waited {waited:.1f} s, because somebody else was writing to {kept}: one transaction locked "
             "both parents, and waited for the second while it held the first. One foreign key in a statement, and in a transaction."
+            + next((f" {more}" for statement in trace.statements if (more := several(statement.sql))), "")
         )
 
 
@@ -179,7 +180,13 @@ def follows_its_parents(db: Graded, items: Table) -> None:
 
 
 def index_finds(items: Table, column: str) -> None:
-    if not any(one.valid and not one.predicate and one.columns[:1] == (column,) for one in items.indexes.values()):
+    begin = [one for one in items.indexes.values() if one.valid and one.columns[:1] == (column,)]
+    if begin and all(one.predicate for one in begin):
+        raise NotYet(
+            f"{begin[0].name} holds only the items WHERE {begin[0].predicate}: a foreign key has to find every one, and reads all "
+            "of order_items."
+        )
+    if not begin:
         raise NotYet(
             f"no index begins with {column}: for each row of {PARENTS[column][0]} that is deleted, "
             "the foreign key would read all of order_items."

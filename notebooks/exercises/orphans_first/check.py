@@ -86,8 +86,8 @@ def orphans_are_kept(db: Graded) -> None:
     kept = reviews(db, ASIDE)
     if differing := sorted(set(kept) ^ set(orphans(db)), key=str):
         raise WrongRows(
-            f"{ASIDE} holds {len(kept)} rows, and should hold the {len(orphans(db))} reviews of users who are gone as they were, and "
-            f"no other. Look at review {differing[0][0]}."
+            f"{ASIDE} should hold the {len(orphans(db))} reviews of users who are gone as they were, and no other. It holds "
+            f"{len(kept)} rows, and review {differing[0][0]} is missing there, is another one or says something else."
         )
     if len(kept) != len(set(kept)):
         raise NotYet(f"{ASIDE} holds {len(kept)} rows, and {len(kept) - len(set(kept))} of them twice.")
@@ -112,10 +112,12 @@ def way_back(db: Graded) -> None:
         db.alembic("downgrade", "0004_reviews")
     except AlembicError:
         return  # the round trip tells it better
-    if differing := sorted(set(reviews_before(db)) ^ set(reviews(db)), key=str):
+    now = set(reviews(db))
+    if gone := [review for review in reviews_before(db) if review not in now]:
+        row, user, body = gone[0]
         raise WrongRows(
-            f"after the downgrade the reviews are not in reviews again as they were. Look at review {differing[0][0]}. "
-            "Who rolls back wants the table as it stood: put them back before the table aside is dropped."
+            f"after the downgrade {len(gone)} reviews are not in reviews again as they were, such as review {row} of user {user}, "
+            f"{body[:60]!r}. Who rolls back wants the table as it stood, with ids and texts."
         )
     try:
         db.alembic("upgrade", "head")

@@ -75,8 +75,9 @@ def check_is_there(db: Graded) -> None:
     for sku, says in [("''", "an empty sku"), ("repeat('x', 21)", "a sku of 21 characters")]:
         if db.refusal(ITEM.format(sku, "NULL")) is None:
             raise NotYet(f"{says} was taken. The check in models.py says what a sku is.")
-    if refused := db.refusal(ITEM.format("repeat('ä', 20)", "'x'")):
-        raise NotYet(f"skus of 20 characters and of one were refused: {refused.diag.message_primary}.")
+    for sku, says in [("repeat('ä', 20)", "a sku of 20 characters, 'ä' each time,"), ("'x'", "a sku of one character")]:
+        if refused := db.refusal(ITEM.format(sku, "NULL")):
+            raise NotYet(f"{says} was refused: {refused.diag.message_primary}.")
     user = db.before["users"][-1]["id"]
     for sku in ("", "x" * 21):
         if ways := ways_in(db, "example_items", {"sku": sku}, {"user_id": user, "name": "a pen", "sku": "S1"}):

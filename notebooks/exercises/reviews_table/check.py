@@ -1,6 +1,6 @@
 """The table reviews, to the letter of its specification."""
 
-from migration_lab.grading import Graded, NotYet, holds_text
+from migration_lab.grading import Graded, NotYet, text_fault
 
 TYPES = {
     "id": "bigint",
@@ -35,7 +35,9 @@ def check(db: Graded) -> None:
         column = table.columns.get(name)
         if column is None:
             raise NotYet(f"reviews has no column {name}; the specification asks for one of type {wanted}.")
-        if name == "title" and holds_text(db, "reviews", name, 80, REVIEW):
+        if name == "title":
+            if fault := text_fault(db, "reviews", name, 80, REVIEW):
+                raise NotYet(f"reviews.title is {column.type}, not {wanted}: it {fault}. {WHY_TYPE[name]}")
             wanted = column.type  # a CHECK is as good as a limit
         if column.type != wanted:
             why = ANOTHER_NUMERIC if column.type.startswith("numeric") else WHY_TYPE.get(name, "")

@@ -50,7 +50,7 @@ def comes_and_goes(db: Graded, index, closed: dict, still_open: int) -> None:
     again = CLOSE.format(f"'{closed['deleted_at']}'", "(SELECT max(id) FROM users)")
     if refused := db.refusal(f"{comes}; {again}"):
         raise NotYet(
-            f"who came back can't be closed a second time: {refused.diag.message_primary}."
+            f"who came back can't be closed a second time, at the moment of the first: {refused.diag.message_primary}."
             + " Of closed accounts an email may have any number: the rule is not about them." * is_a_double(refused)
         )
     goes = CLOSE.format("'2026-01-27 18:00:00+00'", still_open)

@@ -1,6 +1,6 @@
 """product_tags: a row for each pair, and rules that no array can keep."""
 
-from migration_lab.grading import Graded, NotYet, WrongRows, holds_text, ways_in, ways_to_orphan
+from migration_lab.grading import Graded, NotYet, WrongRows, text_fault, ways_in, ways_to_orphan
 
 COLUMNS = ("product_id", "tag")
 TABLE = "SELECT product_id, tag FROM product_tags"
@@ -22,11 +22,8 @@ def check(db: Graded) -> None:
     if key != "integer":
         raise NotYet(f"product_tags.product_id is {key}; integer is asked for, as products.id is.")
     untagged = next(product["id"] for product in db.before["products"] if not product["tags"])
-    if not holds_text(db, "product_tags", "tag", 50, {"product_id": untagged}):
-        raise NotYet(
-            f"product_tags.tag is {tag}; character varying(50) is asked for, as in products: a tag of 50 characters is taken, "
-            "and a longer one is not."
-        )
+    if fault := text_fault(db, "product_tags", "tag", 50, {"product_id": untagged}):
+        raise NotYet(f"product_tags.tag is {tag}; character varying(50) is asked for, as in products: it {fault}.")
     rows(db)
     rules(db)
     ways = {index.columns[0] for index in table.indexes.values() if index.valid and index.predicate is None}
@@ -54,7 +51,7 @@ def rows(db: Graded) -> None:
         product, tag = min(missing)
         raise WrongRows(
             f"{len(missing)} of the pairs that the arrays hold are not in product_tags: product {product} has the tags "
-            f"{now[product]}, and the table lacks {tag!r}. `unnest` gives a row for each element."
+            f"{now[product]}, and the table lacks {tag!r}, letter by letter. `unnest` gives a row for each element."
         )
     if surplus := found - expected:
         product, tag = min(surplus)

@@ -44,6 +44,11 @@ def indexes_in(node: dict) -> list[str]:
 def why(items, column: str) -> str:
     """What the index that was meant for this column lacks."""
     for index in items.indexes.values():
+        if index.predicate and column in index.predicate and column not in index.columns:
+            return (
+                f"{index.name} holds only the rows WHERE {index.predicate}, which does not follow from the query's own WHERE: "
+                "the planner can't use it."
+            )
         if column not in " ".join(index.columns):
             continue
         if not index.valid:

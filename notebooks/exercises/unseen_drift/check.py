@@ -73,7 +73,9 @@ def percent(db: Graded) -> Iterator[str]:
 def unused_codes(db: Graded) -> Iterator[str]:
     if db.refusal(f"{UNUSED}; {UNUSED}") is None:
         yield "coupons takes two unused coupons of one code; by models.py, a code that is unused is unique."
-    elif db.refusal(f"{USED}; {USED}; {UNUSED}"):
+    elif db.refusal(f"{USED}; {USED}"):
+        yield "coupons refuses two used coupons of one code; by models.py, only unused codes are unique."
+    elif db.refusal(f"{USED}; {UNUSED}"):
         yield "coupons refuses a code that has been used before; by models.py, only unused codes are unique."
 
 

@@ -8,13 +8,13 @@ from migration_xray.traffic import Traffic
 
 from . import batch
 from .comparing import Comparison, compare
-from .explanations import quoted
+from .explanations import quoted, several
 from .graded import SECONDS, WRITER_STAYS, Graded, NotYet
 from .grader import check
 from .probes import diff
 from .unseen import OTHER_ROWS, WrongRows
 from .watcher import check_whenever_saved
-from .ways import holds_text, ways_in, ways_past, ways_to_orphan
+from .ways import text_fault, ways_in, ways_past, ways_to_orphan
 
 __all__ = [
     "OTHER_ROWS",
@@ -36,9 +36,10 @@ __all__ = [
     "check_whenever_saved",
     "compare",
     "diff",
-    "holds_text",
     "quoted",
+    "several",
     "snapshot",
+    "text_fault",
     "ways_in",
     "ways_past",
     "ways_to_orphan",

@@ -112,7 +112,7 @@ class Graded:
             trace = self.runner.alembic(arguments, project or self.project, variables, self.seconds, hindrance)
         except (AlembicError, Stopped) as error:  # here, because checks take an AlembicError for the answer's
             self.in_the_way = self.beside[-1] if self.beside else None
-            self.met_a_row = (sqlstate(error) or "").startswith(DATA)
+            self.met_a_row = (sqlstate(error) or "").startswith(DATA) and "alembic_version" not in _last_sql(error)
             self.watch.examine(error)
             self._look_around(files)
             raise
@@ -398,3 +398,9 @@ class Graded:
         """The revisions that the learner added, newest first, as Alembic reads them in the process of the migrations."""
         applied = {row[0] for row in self.rows("SELECT version_num FROM alembic_version")}
         return self.runner.revisions(self.project, sorted(applied), self.start_revision or "base", self.seconds)
+
+
+def _last_sql(error: Exception) -> str:
+    """The SQL of the statement at which a command ended, as far as x-ray saw it."""
+    trace = getattr(error, "trace", None)
+    return trace.statements[-1].sql if trace and trace.statements else ""

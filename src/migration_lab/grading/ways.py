@@ -49,17 +49,22 @@ def ways_in(db: Graded, table: str, bad: Row, row: Row) -> str:
     return listed(ways)
 
 
-def holds_text(db: Graded, table: str, column: str, length: int, row: Row) -> bool:
-    """Whether a column takes texts of up to so many characters as they are and refuses a longer one, by its type or a CHECK.
+def text_fault(db: Graded, table: str, column: str, length: int, row: Row) -> str:
+    """What is wrong with a column that is to take texts of up to so many characters, in words; "" where it does.
 
-    ``row`` has the values of the other columns. ``character(n)`` fills up with blanks what is shorter, so it does not.
+    A type keeps that rule, or a CHECK. ``row`` has the values of the other columns.
     """
 
     def takes(text: str) -> bool:
         return db.refused(lambda: _insert(db, table, {**row, column: text})) is None
 
-    padded = db.schema.tables[table].columns[column].type.startswith("character(")
-    return not padded and takes("") and takes("ä" * length) and not takes("ä" * (length + 1))
+    if db.schema.tables[table].columns[column].type.startswith("character("):
+        return "fills a shorter text up with blanks"
+    if not takes("a"):
+        return "refuses a text of one character"
+    if not takes("ä" * length):
+        return f"refuses a text of {length} characters"
+    return f"takes a text of {length + 1} characters" if takes("ä" * (length + 1)) else ""
 
 
 def ways_past(db: Graded, table: str, values: Row, row: Row, rule: str) -> str:

@@ -166,7 +166,24 @@ def test_what_editors_do_to_a_file_is_no_mistake(grade, content):
 # What the server says
 
 
+BLOCK = "with op.get_context().autocommit_block():\n    "
 SERVER = {
+    "several in one string": (
+        BLOCK + "op.execute('SET lock_timeout = 0; CREATE INDEX CONCURRENTLY ix_name ON users (name)')",
+        "Statements that are sent in one string are one transaction, in an autocommit_block too",
+    ),
+    "others refer to it": (
+        'op.execute("DELETE FROM users WHERE id = (SELECT min(user_id) FROM orders)")',
+        "The statement would take away a row to which others refer: the server's DETAIL names both.",
+    ),
+    "an index of a constraint": (
+        'op.execute("DROP INDEX pk_users")',
+        "The index belongs to the constraint. Drop the constraint, and its index goes along.",
+    ),
+    "taken away before": (
+        'op.drop_column("users", "age")\nop.alter_column("users", "age", nullable=True)',
+        "It was taken away earlier in the same command, in 0004_city.py, line ",
+    ),
     "made twice": (
         'op.add_column("users", sa.Column("city", sa.String(50)))',
         f"It was made earlier in the same command, in {Path(FILE).name}, line ",

@@ -4,7 +4,7 @@ from .explanation import explanation
 from .leftovers import leftover, search_path
 from .python import LOST
 from .scripts import mentions, overlooked
-from .wording import below, listing, quoted, short
+from .wording import below, listing, quoted, several, short
 
 __all__ = [
     "LOST",
@@ -16,5 +16,6 @@ __all__ = [
     "overlooked",
     "quoted",
     "search_path",
+    "several",
     "short",
 ]

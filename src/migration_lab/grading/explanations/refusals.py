@@ -15,7 +15,7 @@ from migration_xray.words import listed, nearest
 
 from .leftovers import leftover, looked_up, search_path
 from .scripts import Script, scripts
-from .wording import short
+from .wording import several, short
 
 if TYPE_CHECKING:
     from ..graded import Graded
@@ -37,6 +37,12 @@ def of_the_server(error: AlembicError, db: Graded) -> str | None:
         return _whose_lock(failed, transaction, error, db)
     if code == "57014" and failed:
         return _ended(failed)
+    if code == "25001" and failed and (more := several(failed.sql)):
+        return more
+    if code == "23503" and error.sentence.startswith("ForeignKeyViolation: update or delete"):
+        return "The statement would take away a row to which others refer: the server's DETAIL names both."
+    if code == "2BP01" and "requires it" in error.sentence:
+        return "The index belongs to the constraint. Drop the constraint, and its index goes along."
     if code == "25P02":
         return _goes_on_after_an_error(error)
     return _by_code(code or "", names)
@@ -116,6 +122,8 @@ def _not_there(names: list[str], error: AlembicError, db: Graded) -> str | None:
     column = re.search(r"column (?:\"?(\w+)\"?\.)?\"?(\w+)\"?", said) if error.sqlstate == "42703" else None
     if column:
         owner = column[1] or (names[1] if len(names) > 1 else None)
+        if owner in now.tables and column[2] in now.tables[owner].columns:
+            return _taken_away(column[2], error)
         if owner in now.tables:
             return f"{owner} has the columns {listed(now.tables[owner].columns)}.{nearest(column[2], now.tables[owner].columns)}"
         return None
@@ -135,6 +143,16 @@ def _not_there(names: list[str], error: AlembicError, db: Graded) -> str | None:
         return f"{maker} makes the table {names[0]}. When this statement ran, it was not there."
     tables = f"There are the tables {listed(sorted(now.tables))}" if now.tables else "There is no table"
     return f"{tables} in the database.{nearest(names[0], now.tables)}"
+
+
+def _taken_away(name: str, error: AlembicError) -> str | None:
+    """Which statement of the command had dropped what is there again, after the command was rolled back."""
+    for statement in reversed(error.trace.statements if error.trace else []):
+        if statement.error is None and re.search(
+            rf"\bdrop\b.*\b{re.escape(name)}\b", statement.sql, re.IGNORECASE | re.DOTALL
+        ):
+            return f"It was taken away earlier in the same command, {_place(statement)}: `{short(statement.sql)}`."
+    return None
 
 
 def _without_its_table(error: AlembicError) -> str | None:
