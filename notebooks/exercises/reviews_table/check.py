@@ -35,11 +35,7 @@ def check(db: Graded) -> None:
         column = table.columns.get(name)
         if column is None:
             raise NotYet(f"reviews has no column {name}; the specification asks for one of type {wanted}.")
-        if name == "title":
-            if fault := text_fault(db, "reviews", name, 80, REVIEW):
-                raise NotYet(f"reviews.title is {column.type}, not {wanted}: it {fault}. {WHY_TYPE[name]}")
-            wanted = column.type  # a CHECK is as good as a limit
-        if column.type != wanted:
+        if column.type != wanted and not (name == "title" and column.type.startswith(("text", "character"))):
             why = ANOTHER_NUMERIC if column.type.startswith("numeric") else WHY_TYPE.get(name, "")
             raise NotYet(f"reviews.{name} is {column.type}, not {wanted}. {why}".strip())
         if column.nullable != (name == "body"):
@@ -56,6 +52,9 @@ def check(db: Graded) -> None:
             "A later migration has to name what it changes: give it the project's name."
         )
     defaults(db)
+    if fault := text_fault(db, "reviews", "title", 80, REVIEW):  # a CHECK is as good as a type's limit
+        title = table.columns["title"].type
+        raise NotYet(f"reviews.title is {title}, not {TYPES['title']}: it {fault}. {WHY_TYPE['title']}")
     if not table.columns["id"].identity:
         raise NotYet(
             f"reviews.id is no identity: its default is {table.columns['id'].default}, a sequence beside the table. "

@@ -2,9 +2,9 @@
 
 import psycopg
 
-from migration_lab.grading import Graded, NotYet, WrongRows, ways_in
+from migration_lab.grading import AlembicError, Graded, NotYet, WrongRows, quoted, ways_in
 
-INDEX = "uq_users_email"
+INDEX, GIVEN = "uq_users_email", "0004_closed_accounts"
 OPEN = "INSERT INTO users (name, email) SELECT name || ' again', email FROM users WHERE id = {}"
 CLOSE = "UPDATE users SET deleted_at = {} WHERE id = {}"
 
@@ -42,6 +42,26 @@ def check(db: Graded) -> None:
             "two sessions opened an account for one email in the same moment, and both got it: what looks before it writes, as a "
             "trigger does, can't see what another session has not committed. A unique index waits for it."
         )
+    who_came_back_before(db, closed[-1])
+
+
+def who_came_back_before(db: Graded, closed: dict) -> None:
+    """Once more up, where an email has a closed account and an open one already: both stay."""
+    db.downgrade(GIVEN)
+    back = db.session.execute(f"{OPEN.format(closed['id'])} RETURNING id").fetchone()[0]
+    try:
+        db.alembic("upgrade", "head")
+    except AlembicError as error:
+        raise NotYet(
+            f"user {closed['id']} had closed their account and come back as user {back} before the upgrade, which may be so, and it "
+            f"failed.\n{quoted(error)}"
+        ) from None
+    if {closed["id"], back} - {user for (user,) in db.rows("SELECT id FROM users")}:
+        raise NotYet(
+            f"user {closed['id']} had closed their account and come back as user {back} before the upgrade; one of the two rows is "
+            "gone after it. The rule is broken by neither: they stay."
+        )
+    db.session.execute("DELETE FROM users WHERE id = %s", [back])
 
 
 def comes_and_goes(db: Graded, index, closed: dict, still_open: int) -> None:

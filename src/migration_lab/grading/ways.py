@@ -52,19 +52,20 @@ def ways_in(db: Graded, table: str, bad: Row, row: Row) -> str:
 def text_fault(db: Graded, table: str, column: str, length: int, row: Row) -> str:
     """What is wrong with a column that is to take texts of up to so many characters, in words; "" where it does.
 
-    A type keeps that rule, or a CHECK. ``row`` has the values of the other columns.
+    A type keeps that rule, or a CHECK. ``row`` has the values of the other columns. Raises NotYet where even a short text is
+    refused: that may have any reason.
     """
 
-    def takes(text: str) -> bool:
-        return db.refused(lambda: _insert(db, table, {**row, column: text})) is None
+    def refused(text: str) -> psycopg.Error | None:
+        return db.refused(lambda: _insert(db, table, {**row, column: text}))
 
     if db.schema.tables[table].columns[column].type.startswith("character("):
         return "fills a shorter text up with blanks"
-    if not takes("a"):
-        return "refuses a text of one character"
-    if not takes("ä" * length):
+    if error := refused("a"):
+        raise NotYet(f"{table} refuses a row that should be taken, {column} 'a': {error.diag.message_primary}.")
+    if refused("ä" * length):
         return f"refuses a text of {length} characters"
-    return f"takes a text of {length + 1} characters" if takes("ä" * (length + 1)) else ""
+    return "" if refused("ä" * (length + 1)) else f"takes a text of {length + 1} characters"
 
 
 def ways_past(db: Graded, table: str, values: Row, row: Row, rule: str) -> str:

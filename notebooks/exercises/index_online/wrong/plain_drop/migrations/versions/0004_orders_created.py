@@ -17,6 +17,7 @@ depends_on = None
 def upgrade() -> None:
     op.execute("SET lock_timeout = 0")  # a timeout would leave an INVALID index behind
     with op.get_context().autocommit_block():
+        op.drop_index("ix_orders_created_at", if_exists=True, postgresql_concurrently=True)
         op.create_index("ix_orders_created_at", "orders", ["created_at"], postgresql_concurrently=True)
 
 

@@ -16,7 +16,7 @@ depends_on = None
 
 def upgrade() -> None:
     op.execute("CREATE TABLE reviews_of_nobody AS SELECT * FROM reviews r WHERE NOT EXISTS (SELECT FROM users u WHERE u.id = r.user_id)")
-    op.execute("INSERT INTO users (id, name, email) SELECT user_id, 'gone', 'gone' FROM reviews r WHERE NOT EXISTS (SELECT FROM users u WHERE u.id = r.user_id)")
+    op.execute("INSERT INTO users (id, name, email) SELECT DISTINCT user_id, 'gone', 'gone' FROM reviews r WHERE NOT EXISTS (SELECT FROM users u WHERE u.id = r.user_id)")
     op.create_foreign_key("fk_reviews_user_id", "reviews", "users", ["user_id"], ["id"])
 
 
