@@ -18,7 +18,7 @@ import traceback
 import warnings
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -161,8 +161,12 @@ def _own_imports(project: Path) -> Iterator[None]:
     sys.dont_write_bytecode = True
     importlib.invalidate_caches()  # prepend_sys_path = . means another folder than it did for the last project
     before = _modules_of(project)
-    for name in before:
+    for name, module in before.items():
         del sys.modules[name]
+        # Bytecode knows its file by the second and the size, so this one's may be of an earlier file.
+        if cached := getattr(module.__spec__, "cached", None):
+            with suppress(OSError):
+                os.unlink(cached)
     try:
         yield
     finally:

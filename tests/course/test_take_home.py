@@ -363,11 +363,11 @@ def test_a_second_runner_waits_beside_an_index_that_is_built_online(upgraded):
     with upgraded.holding("INSERT INTO users (email) VALUES ('zoe@example.org')") as writer:
         writer.execute("INSERT INTO example_items (user_id, name) VALUES (1, 'pen')")
         first = upgraded.begin("alembic", "upgrade", "head")
-        wait_until(lambda: upgraded.value("SELECT count(*) FROM pg_stat_progress_create_index"), 20)
+        wait_until(lambda: upgraded.value("SELECT count(*) FROM pg_stat_progress_create_index"))
         second = upgraded.begin("alembic", "upgrade", "head")
         waits = []
         threading.Thread(target=lambda: waits.extend(iter(second.stdout.readline, "")), daemon=True).start()
-        wait_until(lambda: any("Another runner is migrating this database" in line for line in waits), 20)
+        wait_until(lambda: any("Another runner is migrating this database" in line for line in waits))
         assert upgraded.alembic("current").endswith("001_add_example_table\n"), "who only looks need not wait"
         time.sleep(1.5)  # longer than lock_timeout, and than deadlock_timeout
         writer.commit()
