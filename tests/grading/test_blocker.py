@@ -78,12 +78,15 @@ def test_who_waits_for_a_row_is_seen_too(things):
         assert blocker.met.is_set()
 
 
+WAITS = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+
+
 def test_traffic_does_not_count(things):
     """Its writers come across a row that is held; the migration has not yet begun then."""
     session, connect = things
     with Blocker(connect, "UPDATE things SET id = id", 0.1) as blocker:
         writer = in_background(connect, "UPDATE things SET id = id", application_name="traffic writer 1")
-        wait_until(lambda: session.execute("SELECT 1 FROM pg_locks WHERE NOT granted").fetchone())
+        wait_until(lambda: session.execute(WAITS).fetchone())
         time.sleep(0.3)
         assert is_open(session) and not blocker.met.is_set()
     writer.join()

@@ -389,10 +389,15 @@ def test_a_kernel_that_ends_cancels_at_once(workspace, opened, watcher):
     assert "nickname" not in columns_of_users(watcher)
 
 
+END_ALICE = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE application_name = 'alice' AND datname = current_database()"""
+
+
 def test_a_session_that_the_server_ended_says_so_and_opens_anew(named, watcher):
     """Another kernel resets the lesson, or the server restarts; the transaction is lost, and that must be said."""
     said(named, "alice", "BEGIN; DELETE FROM orders")
-    watcher.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'alice'")
+    watcher.execute(END_ALICE)
     wait_until(lambda: connected(watcher) == [])
     told = error(named, "alice", "COMMIT")
     assert told.startswith("The session of alice is gone: ")
@@ -402,7 +407,7 @@ def test_a_session_that_the_server_ended_says_so_and_opens_anew(named, watcher):
 
 def test_one_that_the_server_ends_while_it_runs_says_so(named, watcher):
     said(named, "alice", "SELECT pg_sleep(60)", wait=False)
-    watcher.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'alice'")
+    watcher.execute(END_ALICE)
     assert named.outcome("alice").error.startswith(
         "The session of alice is gone: AdminShutdown: terminating connection due to administrator command."
     )

@@ -215,7 +215,8 @@ def test_pauses_between_tries_are_cut_short(run):
 
 def test_a_migration_that_ends_every_session_goes_on(run):
     said, _ = run(f"""
-        others = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'somebody'"
+        others = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+        others += " WHERE application_name = 'somebody' AND datname = current_database()"
         {AUTOCOMMIT}
             run(connection, others)
             run(connection, {ADD})
