@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
     from migration_xray.trace import Trace
 
+DEADLOCK = "40P01"  # https://www.postgresql.org/docs/18/errcodes-appendix.html
+
 
 class UserError(Exception):
     """A sentence for the person at the keyboard: what was found, what was expected, what to do.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from migration_xray.errors import needing
 from migration_xray.locks import MODES
-from migration_xray.words import bare, milliseconds
+from migration_xray.words import bare, milliseconds, shortened
 
 if TYPE_CHECKING:
     import pandas
@@ -192,9 +192,9 @@ class Statement:
     """One statement, and what the server did for it.
 
     ``at`` is in seconds since the trace began, ``ms`` how long it took, and ``lock_wait_ms`` how much of that it waited
-    for locks, which ``awaited`` has one by one. ``wal_bytes`` is what the whole server wrote meanwhile, other sessions included. ``rows`` is what
-    the driver counted, None where there is nothing to count. ``touched`` has the rows of each table that were read and
-    written. It is empty where the statement failed and its transaction ended with that. What a deferred trigger does at the
+    for locks, which ``awaited`` has one by one. ``wal_bytes`` is what the whole server wrote meanwhile, other sessions
+    included. ``rows`` is what the driver counted, None where there is nothing to count. ``touched`` has the rows of each
+    table that were read and written. It is empty where the statement failed and its transaction ended with that. What a deferred trigger does at the
     COMMIT is in no statement's. Outside of a transaction, what others do to the same table is in it too if the statement
     takes a second or more. ``written`` is how many rows it inserted, updated and deleted in all.
 
@@ -236,8 +236,7 @@ class Statement:
     @property
     def in_short(self) -> str:
         """Its SQL on one line, without the end if that is long."""
-        line = " ".join(self.sql.split())
-        return line if len(line) <= 160 else line[:158] + " …"
+        return shortened(self.sql, 160)
 
 
 @dataclass

@@ -19,6 +19,12 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f" The nearest is {near[0]}." if near else ""
 
 
+def shortened(text: str, longest: int) -> str:
+    """A text on one line, of so many letters at the most."""
+    line = " ".join(text.split())
+    return line if len(line) <= longest else f"{line[: longest - 2]} …"
+
+
 def milliseconds(ms: float) -> str:
     return f"{ms:,.0f} ms"
 

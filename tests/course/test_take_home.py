@@ -16,7 +16,7 @@ import pytest
 import yaml
 from conftest import programs
 from sqlalchemy import create_engine, pool
-from tests.waiting import wait_until
+from tests.waiting import committing, wait_until
 from tests.xray.program import Forked
 
 from migration_lab.cli import main
@@ -618,28 +618,11 @@ def beside_a_reader(running, database: str, statement: str):
     if "CONCURRENTLY" not in statement:
         yield
         return
-    done = threading.Event()
     with running.connect(database) as reader, running.connect(database) as look:
         reader.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
         reader.execute("SELECT count(*) FROM t")
-
-        def leave() -> None:
-            """Half a second after somebody began to wait: on a busy machine, that takes a while."""
-            while not done.wait(0.02) and not look.execute(WAITS, [reader.info.backend_pid]).fetchone():
-                pass
-            done.wait(0.5)
-            reader.execute("COMMIT")
-
-        leaves = threading.Thread(target=leave)
-        leaves.start()
-        try:
+        with committing(reader, look, 0.5):
             yield
-        finally:
-            done.set()
-            leaves.join()
-
-
-WAITS = "SELECT 1 FROM pg_stat_activity WHERE %s = ANY (pg_blocking_pids(pid))"
 
 
 def promised(locks: str) -> dict[str, str]:

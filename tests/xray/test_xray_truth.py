@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import pytest
+from tests.waiting import beside, committing
 from tests.xray.stage import on_stage
 
 from migration_xray.locks.modes import MODES
@@ -243,7 +244,6 @@ def run(stage, row: Row):
 # How long, and who waited
 
 
-AWAITED = "SELECT 1 FROM pg_stat_activity WHERE %s = ANY (pg_blocking_pids(pid))"
 CHANGING = """
 SELECT 1 FROM pg_locks WHERE relation = 'users'::regclass AND mode = ANY ('{AccessExclusiveLock,RowExclusiveLock}')
 """
@@ -251,26 +251,12 @@ SELECT 1 FROM pg_locks WHERE relation = 'users'::regclass AND mode = ANY ('{Acce
 
 @contextmanager
 def another_session(stage, *statements, seconds: float):
-    """A session that has done this in a transaction when the body begins.
-
-    It commits so many seconds after somebody began to wait for it, and at the latest when the body has ended: on a busy
-    machine the body takes a while to get there.
-    """
-    done = threading.Event()
-    with (
-        stage.server.connect(stage.database, autocommit=False) as session,
-        stage.server.connect(stage.database) as look,
-    ):
+    """A session that has done this in a transaction when the body begins; it commits so many seconds after a wait began."""
+    connect, database = stage.server.connect, stage.database
+    with connect(database, autocommit=False) as session, connect(database) as look:
         for statement in statements:
             session.execute(statement)
-
-        def leave():
-            while not done.wait(0.02) and not look.execute(AWAITED, [session.info.backend_pid]).fetchone():
-                pass
-            done.wait(seconds)
-            session.commit()
-
-        with joined(threading.Thread(target=leave), ends=done):
+        with committing(session, look, seconds):
             yield
 
 
@@ -286,21 +272,8 @@ def waiting_for(stage, *queries):
                 pass
             session.execute(query)
 
-    with joined(*(threading.Thread(target=send, args=[query]) for query in queries), ends=done):
+    with beside(*(threading.Thread(target=send, args=[query]) for query in queries), ends=done):
         yield
-
-
-@contextmanager
-def joined(*threads, ends: threading.Event):
-    """These threads run beside the body; at its end, however that comes, they are told, and waited for."""
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        ends.set()
-        for thread in threads:
-            thread.join()
 
 
 def only(things):

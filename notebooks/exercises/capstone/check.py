@@ -26,6 +26,7 @@ GIVEN = "0004_busy_day"
 NEW = {"currency", "total_cents"}
 ORDERS = "public.orders"
 OUT_OF_RANGE, GAVE_UP, DEADLOCK, IS_THERE = "22003", "55P03", "40P01", "42P07"
+A_BLOCK = re.compile(r"\s*(DO|CALL)\b", re.IGNORECASE)
 QUEUE = 1_200  # ms that a reader may wait: env.py's 300, on a busy machine
 MOST = 10_000  # orders in a transaction
 LIST = """
@@ -327,11 +328,10 @@ def most_at_once(trace: Trace) -> int:
 
     A block that runs outside of a transaction may have committed in between.
     """
-    several = re.compile(r"\s*(DO|CALL)\b", re.IGNORECASE)
     return max(
         sum(table.written for statement in one.statements for table in statement.touched if table.relation == ORDERS)
         for one in trace.transactions
-        if GIVEN not in one.revisions and not (one.autocommit and several.match(one.statements[0].sql))
+        if GIVEN not in one.revisions and not (one.autocommit and A_BLOCK.match(one.statements[0].sql))
     )
 
 

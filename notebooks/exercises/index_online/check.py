@@ -1,9 +1,5 @@
 """ix_orders_created_at, built beside writers, also beside one that takes its time."""
 
-from contextlib import suppress
-
-import psycopg
-
 from migration_lab.grading import AlembicError, Graded, NotYet, Trace, quoted, snapshot
 
 INDEX = "ix_orders_created_at"
@@ -43,13 +39,8 @@ def strong_lock(trace: Trace) -> str | None:
 def finds_a_broken_one(db: Graded) -> None:
     """A build that gave up has left an INVALID index of this name: a second run must not take it for done."""
     db.downgrade(db.start_revision)
-    with db.connect() as buyer, db.connect() as builder:
-        buyer.execute("BEGIN")
-        buyer.execute("UPDATE orders SET status = status WHERE id = %s", [db.before["orders"][-1]["id"]])
-        builder.execute("SET lock_timeout = '100ms'")
-        with suppress(psycopg.errors.LockNotAvailable):
-            builder.execute(f"CREATE INDEX CONCURRENTLY {INDEX} ON orders (created_at)")
-        buyer.execute("ROLLBACK")
+    buys = f"UPDATE orders SET status = status WHERE id = {db.before['orders'][-1]['id']}"
+    db.leave_invalid(f"CREATE INDEX CONCURRENTLY {INDEX} ON orders (created_at)", buys)
     try:
         if taken := strong_lock(db.alembic("upgrade", "head")):
             raise NotYet(

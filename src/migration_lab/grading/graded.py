@@ -24,7 +24,7 @@ from migration_xray.trace import Trace
 from migration_xray.words import listed
 
 from .blocker import Blocker
-from .explanations import below, explanation, listing, mentions, quoted
+from .explanations import at_alembics_table, below, explanation, listing, mentions, quoted
 from .outage import SERVERS, Watch
 from .patience import slowness
 from .probes import Rows, changes, cluster, diff, standing
@@ -112,7 +112,7 @@ class Graded:
             trace = self.runner.alembic(arguments, project or self.project, variables, self.seconds, hindrance)
         except (AlembicError, Stopped) as error:  # here, because checks take an AlembicError for the answer's
             self.in_the_way = self.beside[-1] if self.beside else None
-            self.met_a_row = (sqlstate(error) or "").startswith(DATA) and "alembic_version" not in _last_sql(error)
+            self.met_a_row = (sqlstate(error) or "").startswith(DATA) and not at_alembics_table(error)
             self.watch.examine(error)
             self._look_around(files)
             raise
@@ -336,6 +336,16 @@ class Graded:
         finally:
             self.beside.remove(statement)
 
+    def leave_invalid(self, build: str, writer: str) -> None:
+        """Leave an INVALID index, as a build with CONCURRENTLY does that gives up beside a writer's open transaction."""
+        with self.connect() as writing, self.connect() as building:
+            writing.execute("BEGIN")
+            writing.execute(writer)
+            building.execute("SET lock_timeout = '100ms'")
+            with suppress(psycopg.errors.LockNotAvailable):
+                building.execute(build)
+            writing.execute("ROLLBACK")
+
     def long_transaction(self, statement: str, seconds: float) -> Blocker:
         """Somebody's transaction, begun with this statement; use it as a context.
 
@@ -398,9 +408,3 @@ class Graded:
         """The revisions that the learner added, newest first, as Alembic reads them in the process of the migrations."""
         applied = {row[0] for row in self.rows("SELECT version_num FROM alembic_version")}
         return self.runner.revisions(self.project, sorted(applied), self.start_revision or "base", self.seconds)
-
-
-def _last_sql(error: Exception) -> str:
-    """The SQL of the statement at which a command ended, as far as x-ray saw it."""
-    trace = getattr(error, "trace", None)
-    return trace.statements[-1].sql if trace and trace.statements else ""

@@ -1,8 +1,8 @@
 """Second tries: a migration that a lock timeout has ended must get through when it is run again.
 
 On one more fresh database, somebody's transaction is in the way of each statement that changes something: once, one statement
-after the other, but of the first two batches of a backfill only. Each time the server ends the statement, and the next try begins where Alembic lets it begin. In
-the end the schema and the rows must be those of an upgrade that nobody was in the way of.
+after the other, but of the first two batches of a backfill only. Each time the server ends the statement, and the next try
+begins where Alembic lets it begin. In the end the schema and the rows must be those of an upgrade that nobody was in the way of.
 """
 
 from __future__ import annotations

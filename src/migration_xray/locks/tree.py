@@ -25,7 +25,7 @@ from html import escape
 from typing import TYPE_CHECKING, NamedTuple
 
 from migration_xray.markup import sign, table
-from migration_xray.words import listed, milliseconds
+from migration_xray.words import listed, milliseconds, shortened
 
 from .modes import MODES
 
@@ -285,8 +285,7 @@ def _names(sessions: Iterable[SessionRow]) -> dict[int, str]:
 def _state(session: SessionRow) -> tuple[str, str]:
     if session.state is None or session.state == "disabled":
         return "?", "?"
-    statement = " ".join((session.query or "").split())
-    return session.state, statement if len(statement) <= 100 else statement[:98] + " …"
+    return session.state, shortened(session.query or "", 100)
 
 
 def _holds(own: list[LockRow]) -> tuple[Lock, ...]:

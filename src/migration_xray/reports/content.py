@@ -9,6 +9,7 @@ import re
 from dataclasses import replace
 from itertools import groupby
 
+from migration_xray.errors import DEADLOCK
 from migration_xray.locks import MODES
 from migration_xray.trace import (
     NOTEWORTHY,
@@ -27,14 +28,14 @@ from migration_xray.trace import (
     work,
     worst_first,
 )
-from migration_xray.words import bare, listed, megabytes, milliseconds
+from migration_xray.words import bare, listed, megabytes, milliseconds, shortened
 
 SIGNS = {"reads and writes": "■■■", "writes": "■■", "other schema changes": "■"}
 WAIT_SHOWN = 100  # ms
 WAITS_SHOWN = 5  # of one statement, the longest
 LONGEST = 300  # letters of a message
 VARYING = re.compile(r'"[^"]*"|\d+')  # in messages that are alike
-DEADLOCK, NO_LOCK = "40P01", "55P03"
+NO_LOCK = "55P03"
 MANY = 3  # statements of one shape
 
 
@@ -132,18 +133,13 @@ def notices(statement: Statement) -> list[str]:
         shown = alike if len(alike) <= MANY else alike[:1]
         for notice in shown:
             times = f" ({notice.times:,} times)" if notice.times > 1 and len(shown) == len(alike) else ""
-            told.append(f"◇ {notice.severity}: {_on_one_line(notice.message)}{times}")
+            told.append(f"◇ {notice.severity}: {shortened(notice.message, LONGEST)}{times}")
             lines = (notice.detail or "").splitlines()
             told += [f"└ {line}" for line in lines[:MANY]]
             told += [f"└ and {len(lines) - MANY:,} more"] if len(lines) > MANY else []
         if rest := sum(notice.times for notice in alike) - 1 if len(shown) < len(alike) else 0:
             told.append(f"◇ and {rest:,} more like it")
     return told
-
-
-def _on_one_line(message: str) -> str:
-    line = " ".join(message.split())
-    return line if len(line) <= LONGEST else f"{line[: LONGEST - 2]} …"
 
 
 def leftover(one: Leftover) -> str:

@@ -33,9 +33,8 @@ ENOUGH = 5  # looks at it; with fewer, what they show is a matter of luck
 IDLE, OPEN, FAILED, UNKNOWN = 0, 2, 3, 4
 HEARD = ("NOTICE", "WARNING", "INFO")
 TO_EVERYBODY = ("NOTICE", "WARNING")
-ENDS_ONLY = re.compile(
-    r"\s*(COMMIT|END|ROLLBACK|ABORT)\b[^;]*;?\s*", re.IGNORECASE
-)  # and runs nothing else before or after
+# It runs nothing else before or after.
+ENDS_ONLY = re.compile(r"\s*(COMMIT|END|ROLLBACK|ABORT)\b[^;]*;?\s*", re.IGNORECASE)
 WRITING = ("INSERT", "UPDATE", "DELETE", "MERGE")
 # Tags of statements that read and write no rows. "SET" would be "SET CONSTRAINTS" too, at which deferred triggers run.
 TOUCHING_NOTHING = {"SET", "RESET", "SHOW", "BEGIN", "SAVEPOINT", "RELEASE", "ROLLBACK", "LOCK TABLE", "COMMENT"}
@@ -47,8 +46,8 @@ class Backend:
 
     Nothing is ever sent through it but SHOW and SET of ``client_min_messages``, and the Counter's questions: none of them
     takes a lock that stays. The two threads work on the same Evidence, under ``mutex``. ``own`` has the last statement of
-    each session of this migration, by pid, and ``announce`` takes a sentence about a long wait while it goes on. Raises UserError where it can't
-    be watched.
+    each session of this migration, by pid, and ``announce`` takes a sentence about a long wait while it goes on. Raises
+    UserError where it can't be watched.
     """
 
     def __init__(
@@ -354,9 +353,8 @@ class Backend:
                 statement.unseen = True
                 self.evidence.forget(statement)
             if in_transaction and not statement.error and self._is_over() and not ENDS_ONLY.fullmatch(statement.sql):
-                statement.unseen = (
-                    True  # a script with a COMMIT in it: some of its locks came and went between two looks
-                )
+                # A script with a COMMIT in it: some of its locks came and went between two looks.
+                statement.unseen = True
             statement.lock_wait_ms, statement.awaited = self.waits.ms, self.waits.awaited()
             statement.phases = [Phase(name, ms) for name, ms in self.phases.items()]
             self._note_messages(statement)

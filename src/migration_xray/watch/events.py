@@ -23,13 +23,12 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, Engine, ExceptionContext, event
 from sqlalchemy.pool import Pool
 
-from migration_xray.errors import UserError, sqlstate
+from migration_xray.errors import DEADLOCK, UserError, sqlstate
 from migration_xray.trace import Failure, Statement, Trace
 
 from .backend import Backend
 from .leftovers import Leftovers
 
-DEADLOCK = "40P01"
 ENDS = {
     **{"do_commit": "committed", "do_commit_twophase": "committed"},
     **{"do_rollback": "rolled back", "do_rollback_twophase": "rolled back"},
@@ -44,7 +43,8 @@ def watching(command: str, announce: Callable[[str], None] | None = None) -> Ite
 
     The trace is whole when the context ends. An exception passes through, told in ``trace.error``; the trace then has what
     happened before it. ``announce`` is called with a sentence, from another thread, when a statement has waited for a lock for
-    a second, once for each session that it waits for. Raises UserError where an engine is not PostgreSQL's, or the server refuses the second session.
+    a second, once for each session that it waits for. Raises UserError where an engine is not PostgreSQL's, or the server
+    refuses the second session.
     """
     global _last
     trace = _last = Trace(command, time.monotonic())

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from migration_xray.locks import MODES, PREPARED
 from migration_xray.trace import Awaited, Blocker
+from migration_xray.words import shortened
 
 from .lookout import Look, Lookout, Wanted
 
@@ -90,9 +91,4 @@ class Waits:
         age = None if transaction_ms is None else max(0.0, transaction_ms)
         said = self.own.get(pid, statement)  # of its own sessions, the server has seen x-ray's question last
         holds = strongest.name if strongest else None
-        return Blocker(pid, user, name, state, age, _short(said), holds, pid in self.own)
-
-
-def _short(statement: str | None) -> str | None:
-    line = " ".join((statement or "").split())
-    return (line if len(line) <= SHORT else f"{line[: SHORT - 2]} …") or None
+        return Blocker(pid, user, name, state, age, shortened(said or "", SHORT) or None, holds, pid in self.own)

@@ -3,11 +3,13 @@
 from .explanation import explanation
 from .leftovers import leftover, search_path
 from .python import LOST
+from .refusals import at_alembics_table
 from .scripts import mentions, overlooked
 from .wording import below, listing, quoted, several, short
 
 __all__ = [
     "LOST",
+    "at_alembics_table",
     "below",
     "explanation",
     "leftover",

@@ -20,6 +20,7 @@ from .wording import several, short
 if TYPE_CHECKING:
     from ..graded import Graded
 
+VERSIONS_TABLE = "alembic_version"
 ID_LENGTH = 32  # characters of alembic_version.version_num
 MAKES = r"\b(create|add|rename)\b"
 
@@ -48,6 +49,12 @@ def of_the_server(error: AlembicError, db: Graded) -> str | None:
     return _by_code(code or "", names)
 
 
+def at_alembics_table(error: Exception) -> bool:
+    """Whether a command ended at a statement about Alembic's own table, which has no rows of anybody's."""
+    failed = _failed(error)[0] if isinstance(error, AlembicError) else None
+    return failed is not None and VERSIONS_TABLE in failed.sql
+
+
 def _by_code(code: str, names: list[str]) -> str | None:
     """What follows from the server's code alone, with the name that its sentence gives."""
     name = names[0] if names else None
@@ -65,7 +72,7 @@ def _by_code(code: str, names: list[str]) -> str | None:
 
 
 def _too_long(failed: Statement | None, project: Path) -> str | None:
-    if failed is None or "alembic_version" not in failed.sql:
+    if failed is None or VERSIONS_TABLE not in failed.sql:
         return "A value is longer than its column's type allows."
     for script in scripts(project):
         if script.revision and len(script.revision) > ID_LENGTH:
@@ -129,7 +136,7 @@ def _not_there(names: list[str], error: AlembicError, db: Graded) -> str | None:
         return None
     if not names or error.sqlstate == "3F000":
         return None
-    if names[0] == "alembic_version":
+    if names[0] == VERSIONS_TABLE:
         return _without_its_table(error)
     maker = next(
         (

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 
 from migration_xray.errors import AlembicError
+from migration_xray.words import shortened
 
 SHOWN = 100  # letters of a statement or a line in a message
 QUOTED = re.compile(r"\$(\w*)\$.*?\$\1\$|'(?:[^']|'')*'|--[^\n]*", re.DOTALL)
@@ -37,5 +38,4 @@ def several(sql: str) -> str:
 
 
 def short(sql: str) -> str:
-    line = " ".join(sql.split())
-    return line if len(line) <= SHOWN else f"{line[:SHOWN]} …"
+    return shortened(sql, SHOWN)
